@@ -1,0 +1,1 @@
+"""Thin adapters: datatrove PipelineSteps over hf_curation."""

@@ -1,0 +1,1 @@
+"""`hf-curation VERB`: one file a verb, each thin."""

@@ -1,0 +1,48 @@
+"""`hf-curation VERB`: finds the verb, imports only that one.
+
+A verb is a module of this package with `add_arguments(parser)` and `run(args) -> int`; its imports of anything heavy
+wait inside `run`, so that `--help` answers in a fraction of a second.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from hf_curation import __version__
+
+VERBS: dict[str, str] = {
+    "refine": "clean documents with programs that a refiner writes",
+    "report": "draw what a refining run did as one HTML file",
+}
+
+
+def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser; only `verb`'s own arguments are filled in, since each needs its module imported."""
+    parser = argparse.ArgumentParser(
+        prog="hf-curation", description="Refine, select and condition pre-training data with the Hugging Face stack."
+    )
+    parser.add_argument("--version", action="version", version=f"hf-curation {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, summary in VERBS.items():
+        sub = verbs.add_parser(name, help=summary, description=summary)
+        if name == verb:
+            module = import_module(f"hf_curation.cli.{name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Exit code 0: done; 1: it failed, one line says why; 2: misuse."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    verb = next((arg for arg in argv if arg in VERBS), None)
+    args = build_parser(verb).parse_args(argv)
+    try:
+        return int(args.run(args))
+    except (ValueError, OSError, ImportError) as error:
+        print(f"hf-curation {args.verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
+        return 130

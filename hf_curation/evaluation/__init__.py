@@ -1,0 +1,1 @@
+"""Measures of what refining did."""

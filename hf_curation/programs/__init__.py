@@ -1,0 +1,1 @@
+"""Refinement programs: parse, print, execute, replay, derive."""

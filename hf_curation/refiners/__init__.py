@@ -1,0 +1,1 @@
+"""Who writes refinement programs: small taggers, causal LMs, servers."""

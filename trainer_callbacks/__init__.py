@@ -1,0 +1,1 @@
+"""Thin adapters for `transformers.Trainer` under accelerate."""

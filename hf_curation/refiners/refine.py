@@ -64,9 +64,9 @@ def apply_drafts(
     programs: list[Program] = []
     fallbacks: list[str] = []
     for window, draft in zip(windows, drafts, strict=True):
-        program = parse_program(
-            draft.text, dialect, scope=window.scope, complete=draft.finish_reason != "length"
-        )
+        # A lone window owns the whole page: no scope to print, so the custody column reads like the draft.
+        scope = window.scope if len(windows) > 1 else None
+        program = parse_program(draft.text, dialect, scope=scope, complete=draft.finish_reason != "length")
         programs.append(program)
         fallbacks += _fallback_of(draft, program)
     result = execute(text, programs, limits=limits, stage=stage)

@@ -2,19 +2,19 @@
 
 | column | type | meaning |
 | --- | --- | --- |
-| `original_sha256` | string | SHA-256 of the UTF-8 of the text as it came; set by the first refining step, never changed |
+| `original_sha256` | string | of the UTF-8 of the text as it came; set by the first refining step, never changed |
 | `original_text` | string | the text as it came; only when asked for |
 | `doc_program` | string | what the document stage executed, in custody form |
-| `chunk_program` | string | what the chunk stage executed; on the original text it gives the refined text, byte for byte |
+| `chunk_program` | string | what the chunk stage executed; run on the original text it gives the refined text |
 | `refine_status` | string | `kept`, `edited`, `dropped`, `fallback` |
 | `refine_rejected` | list of string | a key of `REASONS` per call that was not executed, in order, both stages |
-| `refine_fallbacks` | list of string | a key of `FALLBACKS` per chunk or page that kept its text for that reason, both stages |
-| `earlier_programs` | list of string | only on a page that went through a stage twice: the programs of the passes before |
+| `refine_fallbacks` | list of string | a key of `FALLBACKS` per chunk or page that kept its text, both stages |
+| `earlier_programs` | list of string | only on a page that went through a stage twice: its programs before |
 
-**Precedence of `refine_status`**, where both stages ran: `dropped` > `edited` > `fallback` > `kept`. What happened to the
-text outranks what was tried: a page whose document program was unreadable and whose lines were then edited is `edited`,
-and its `refine_fallbacks` still hold `unparsed`. A page that arrives as `dropped` (somebody reads the dropped pages
-again) starts afresh.
+**Precedence of `refine_status`**, where both stages ran: `dropped` > `edited` > `fallback` > `kept`. What happened to
+the text outranks what was tried: a page whose document program was unreadable and whose lines were then edited is
+`edited`, and its `refine_fallbacks` still hold `unparsed`. A page that arrives as `dropped` (somebody reads the dropped
+pages again) starts afresh.
 
 A dropped page keeps the text that it came to the step with: its program explains the decision, and nothing is lost.
 """
@@ -74,7 +74,7 @@ def record_custody(
         original: the text with which the document came to this stage.
         refined: the outcome of this stage.
         stage: which of the two stages this was.
-        keep_original: also set `original_text`, if no earlier step has.
+        keep_original: also set `original_text`, unless an earlier step has, or has edited the text already.
 
     Raises:
         UnicodeEncodeError: if the text holds a lone surrogate and no earlier step has set `original_sha256`.
@@ -83,18 +83,16 @@ def record_custody(
     column = PROGRAM_COLUMN[stage]
     if not metadata.get("original_sha256"):
         metadata["original_sha256"] = digest_text(original)
-    if keep_original:
-        metadata.setdefault("original_text", original)
+    if keep_original and "original_text" not in metadata and digest_text(original) == metadata["original_sha256"]:
+        metadata["original_text"] = original
     if before := metadata.get(column):
-        metadata["earlier_programs"] = [*(metadata.get("earlier_programs") or ()), before]
+        metadata["earlier_programs"] = [*_words(metadata.get("earlier_programs")), before]
     metadata[column] = refined.program
     status = "dropped" if drop_reason(original, refined) else result.status
     metadata["refine_status"] = combine_status(metadata.get("refine_status"), status)
-    metadata["refine_rejected"] = [
-        *(metadata.get("refine_rejected") or ()),
-        *(rejection.reason for rejection in result.rejected),
-    ]
-    metadata["refine_fallbacks"] = [*(metadata.get("refine_fallbacks") or ()), *result.fallbacks]
+    rejected = [rejection.reason for rejection in result.rejected]
+    metadata["refine_rejected"] = _words(metadata.get("refine_rejected")) + rejected
+    metadata["refine_fallbacks"] = _words(metadata.get("refine_fallbacks")) + list(result.fallbacks)
 
 
 def combine_status(before: str | None, now: str) -> str:
@@ -106,3 +104,8 @@ def combine_status(before: str | None, now: str) -> str:
     if before not in _PRECEDENCE or before == "dropped":
         return now
     return max(before, now, key=_PRECEDENCE.index)
+
+
+def _words(value: object) -> list[str]:
+    """What an earlier step left in a list column; a foreign column of that name that holds no list counts as none."""
+    return list(value) if isinstance(value, (list, tuple)) else []

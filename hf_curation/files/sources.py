@@ -1,0 +1,222 @@
+"""What a run reads: a list of files, made once by the launcher and the same for every task.
+
+A source is a file, a folder, a pattern, or any of these on another file system that fsspec knows
+(`hf://datasets/NAME/...`, `s3://...`). A folder that a run of ours wrote is read by its manifests, never by a listing:
+a file that an unfinished attempt left there is no data.
+
+The fingerprint of a source changes when a file is added, removed, renamed or rewritten. A remote file is known by the
+store's own tag (blob id, ETag), a local one by SHA-256; of a local file over 64 MiB only 64 blocks of 64 KiB spread
+over it and its size are hashed, 4 MiB instead of all of it, which an edit of a few bytes in place may escape.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import orjson
+
+from hf_curation.files.atomic import canonical_json
+from hf_curation.files.reading import is_parquet, is_readable, open_lines, open_parquet, read_lines
+
+_MAGIC_RE: Final = re.compile(r"[*?[]")
+_WHOLE_BYTES: Final = 64 * 2**20
+_BLOCK_BYTES: Final = 64 * 2**10
+_NUM_BLOCKS: Final = 64
+_REMOTE_TAGS: Final = ("blob_id", "ETag", "etag", "md5Hash", "checksum")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a source."""
+
+    name: str
+    """Relative to the root, with `/`; part of the ids of documents that bring none."""
+    num_bytes: int
+    digest: str = ""
+    """`sha256:...`, `blocks:...` (of a large local file) or `tag:...` (remote); empty before `fingerprint`."""
+    stop: int | None = None
+    """Read only records whose index is below; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where documents come from. Small and picklable: files are opened by name where they are read."""
+
+    root: str
+    """The folder that names are relative to: an absolute path, or a URL."""
+    files: tuple[SourceFile, ...]
+    """Sorted by name."""
+    skipped: tuple[str, ...] = ()
+    """Names of files that are no data by their suffix."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files lie on this machine's file systems."""
+        return "://" not in self.root
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all files, compressed as they are."""
+        return sum(file.num_bytes for file in self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest over names, sizes, digests and limits of the files; the root does not count."""
+        rows = [[file.name, file.num_bytes, file.digest, file.stop] for file in self.files]
+        return sha256(canonical_json(rows)).hexdigest()
+
+    def open(self, file: SourceFile) -> BinaryIO:
+        """Open one file for reading, as it lies there."""
+        if self.is_local:
+            return Path(self.root, file.name).open("rb")
+        from fsspec.core import url_to_fs  # noqa: PLC0415
+
+        fs, path = url_to_fs(f"{self.root}/{file.name}")
+        stream: BinaryIO = fs.open(path, "rb")
+        return stream
+
+
+def find_source(path: str | os.PathLike[str]) -> Source:
+    """List what `path` holds.
+
+    Raises:
+        ValueError: if nothing is there, or nothing that can be read as documents.
+    """
+    from fsspec.core import url_to_fs  # noqa: PLC0415
+
+    url = str(path)
+    if "://" not in url:
+        url = os.path.abspath(os.path.expanduser(url))
+    fs, stripped = url_to_fs(url)
+    if _MAGIC_RE.search(stripped) and not fs.exists(stripped):
+        found = fs.glob(stripped, detail=True)
+        base = _MAGIC_RE.split(stripped, maxsplit=1)[0].rpartition("/")[0]
+        return _source(fs, base, found, url, explicit=False)
+    if not fs.exists(stripped):
+        raise ValueError(f"there is nothing at {path}; give a file, a folder, a pattern or hf://datasets/NAME/FOLDER")
+    if not fs.isdir(stripped):
+        return _source(fs, stripped.rpartition("/")[0], {stripped: fs.info(stripped)}, url, explicit=True)
+    names = _names_of_run(fs, stripped, url)
+    found = fs.find(stripped, detail=True)
+    if names is not None:
+        found = _only(found, [f"{stripped}/{name}" for name in names], url)
+    return _source(fs, stripped, found, url, explicit=False)
+
+
+def fingerprint(source: Source) -> Source:
+    """Return the source with the digest of every file filled in."""
+    if source.is_local:
+        digests = [_digest_file(Path(source.root, file.name)) for file in source.files]
+    else:
+        digests = [_digest_remote(source, file) for file in source.files]
+    return replace(source, files=tuple(replace(file, digest=d) for file, d in zip(source.files, digests, strict=True)))
+
+
+def limit_records(source: Source, limit: int) -> Source:
+    """Return the source cut to its first `limit` records, in the order of names and lines.
+
+    The cut is the same for any number of tasks, which a limit per task is not. Lines are counted up to the limit;
+    blank ones do not count.
+
+    Raises:
+        ValueError: if `limit` is below 1.
+        ShardError: if a file is damaged before the limit is reached.
+    """
+    if limit < 1:
+        raise ValueError(f"the limit must be at least 1 document, got {limit}")
+    files: list[SourceFile] = []
+    for file in source.files:
+        stop, limit = _count_records(source, file, limit)
+        files.append(replace(file, stop=stop))
+        if limit == 0:
+            break
+    return replace(source, files=tuple(files))
+
+
+def _count_records(source: Source, file: SourceFile, limit: int) -> tuple[int | None, int]:
+    """Return where to stop in this file (None: at its end) and what then is left of the limit."""
+    with source.open(file) as raw:
+        if is_parquet(file.name):
+            rows = open_parquet(raw, file.name).metadata.num_rows
+            return (limit, 0) if rows >= limit else (None, limit - rows)
+        for index, line, _ in read_lines(open_lines(raw, file.name), file.name):
+            limit -= bool(line.strip())
+            if limit == 0:
+                return index + 1, 0
+    return None, limit
+
+
+def _source(fs: Any, base: str, found: dict[str, Any], url: str, *, explicit: bool) -> Source:  # noqa: ANN401
+    """Build a source from a listing; `base` is the folder, stripped of the protocol, that names are relative to."""
+    files: list[SourceFile] = []
+    skipped: list[str] = []
+    for path, info in found.items():
+        name = path.removeprefix(base).lstrip("/")
+        if info["type"] != "file" or any(part.startswith((".", "_")) for part in name.split("/")[:-1]):
+            continue
+        if explicit or (is_readable(name) and not Path(name).name.startswith((".", "_"))):
+            files.append(SourceFile(name, int(info.get("size") or 0)))
+        else:
+            skipped.append(name)
+    if not files:
+        seen = f"; it holds {', '.join(sorted(skipped)[:5])}" if skipped else ""
+        raise ValueError(f"no .jsonl, .jsonl.gz, .jsonl.zst or .parquet file at {url}{seen}")
+    root = base if "://" not in url else str(fs.unstrip_protocol(base))
+    return Source(root, tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(skipped)))
+
+
+def _names_of_run(fs: Any, folder: str, url: str) -> list[str] | None:  # noqa: ANN401
+    """Return the data files that the manifests in a folder list, or None where no run of ours wrote the folder."""
+    if not fs.exists(f"{folder}/plan.json"):
+        return None
+    manifests = [orjson.loads(fs.cat_file(path)) for path in sorted(fs.glob(f"{folder}/manifests/*.json"))]
+    world_size = orjson.loads(fs.cat_file(f"{folder}/plan.json"))["world_size"]
+    if len(manifests) != world_size:
+        raise ValueError(f"{url} holds {len(manifests)} of {world_size} finished tasks; finish that run first")
+    return [
+        output["name"]
+        for manifest in manifests
+        for output in manifest["outputs"]
+        if output["name"].startswith("data/")
+    ]
+
+
+def _only(found: dict[str, Any], paths: Sequence[str], url: str) -> dict[str, Any]:
+    if missing := [path for path in paths if path not in found]:
+        raise ValueError(f"{url}: {Path(missing[0]).name} is in a manifest and not in the folder")
+    return {path: found[path] for path in paths}
+
+
+def _digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size <= _WHOLE_BYTES:
+            file.seek(0)
+            digest = sha256()
+            while block := file.read(2**20):
+                digest.update(block)
+            return f"sha256:{digest.hexdigest()}"
+        digest = sha256(str(size).encode())
+        for i in range(_NUM_BLOCKS):
+            file.seek((size - _BLOCK_BYTES) * i // (_NUM_BLOCKS - 1))
+            digest.update(file.read(_BLOCK_BYTES))
+        return f"blocks:{digest.hexdigest()}"
+
+
+def _digest_remote(source: Source, file: SourceFile) -> str:
+    from fsspec.core import url_to_fs  # noqa: PLC0415
+
+    fs, path = url_to_fs(f"{source.root}/{file.name}")
+    info = fs.info(path)
+    for key in _REMOTE_TAGS:
+        if info.get(key):
+            return f"tag:{info[key]}"
+    digest = sha256()
+    with source.open(file) as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()}"

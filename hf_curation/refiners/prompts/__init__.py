@@ -1,5 +1,6 @@
 """Prompts: presets of known refiners, pages made safe to quote, and prompts as strings or token ids."""
 
+from hf_curation.refiners.prompts.encode import PromptEncoder
 from hf_curation.refiners.prompts.neutral import neutralise, restore
 from hf_curation.refiners.prompts.presets import (
     PRESETS,
@@ -14,6 +15,7 @@ from hf_curation.refiners.prompts.render import chat_messages, completion_prompt
 __all__ = [
     "PRESETS",
     "Preset",
+    "PromptEncoder",
     "Template",
     "chat_messages",
     "completion_prompt",

@@ -16,7 +16,7 @@ GUARD: Final = "\u200b"
 _CONTROL: Final = (
     r"/?(?:s|bos|eos|unk|pad|think|im_start|im_end|tool_call|start_of_turn|end_of_turn|end_of_text)>"  # <s>, </think>
     r"|</?SYS>>"
-    r"|[|\uff5c][^<>\n]{1,64}?[|\uff5c]>"  # <|im_end|>, DeepSeek's full-width bars
+    r"|[|\uff5c][^<>\s]{1,64}?[|\uff5c]>"  # <|im_end|>, DeepSeek's full-width bars
     r"|lid:[0-9]"  # UltraX's line marker
 )
 _BRACKET: Final = r"/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|doc)\]"

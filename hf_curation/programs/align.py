@@ -75,9 +75,9 @@ def match_lines(raw_lines: Sequence[str], clean: str) -> list[LineMatch]:
 def keep_lines(raw_lines: Sequence[str], clean: str, *, threshold: float = 0.5) -> list[bool]:
     """Decide for each raw line whether a clean page would hold it: the labels of a line tagger.
 
-    A line is kept when at least `threshold` of its words are matched. Half is the threshold that maximises word F1 when
-    F1 is near 1 (a line pays off above F1/2). Lines without words follow their neighbours: between two kept lines they
-    stay, and of a removed stretch one side's blank lines stay, so that paragraphs do not run together.
+    A line is kept when at least `threshold` of its words are matched. Half is the threshold that maximises word F1
+    when F1 is near 1 (a line pays off above F1/2). Lines without words follow their neighbours: between two kept lines
+    they stay, and of a removed stretch one side's blank lines stay, so that paragraphs do not run together.
     """
     matches = match_lines(raw_lines, clean)
     keep = [m.num_words > 0 and m.share >= threshold for m in matches]
@@ -141,7 +141,7 @@ def _align_between(
 
 
 def _common_runs(raw: Sequence[str], clean: Sequence[str], box: tuple[int, int, int, int], length: int) -> list[Run]:
-    """Return the maximal common runs inside `box` that hold an n-gram of `length` words which is rare on both sides."""
+    """Return the maximal common runs inside `box` that hold an n-gram of `length` words, rare on both sides."""
     raw_at, raw_end, clean_at, clean_end = box
     places = _ngram_places(clean, clean_at, clean_end, length)
     seeds = _ngram_places(raw, raw_at, raw_end, length, only=places)

@@ -16,6 +16,13 @@ class Dialect(StrEnum):
     ULTRAX = "ultrax"
 
 
+class Stage(StrEnum):
+    """ProX's two passes: keep or drop the page, then edit its lines."""
+
+    DOCUMENT = "document"
+    CHUNK = "chunk"
+
+
 @dataclass(frozen=True, slots=True)
 class KeepAll:
     """Leave the text as it is: `keep_doc()`, `keep_chunk()`, `keep_all()`."""
@@ -59,7 +66,7 @@ class ReplaceString:
 class AddLine:
     """Insert `text` as a line of its own after line `after`; -1 inserts before the first line (UltraX `add_line`).
 
-    `order` ranks several insertions after the same line (UltraX's `sub_index`, 1-based).
+    `order` ranks several insertions after the same line (UltraX's `sub_index`, normally from 1; 0 to 999).
     """
 
     after: int
@@ -72,7 +79,10 @@ Call = KeepAll | DropDocument | RemoveAll | RemoveLines | ReplaceString | AddLin
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One call that was not executed: its source text (shortened) and a key of `REASONS`."""
+    """One call that was not executed, and a key of `REASONS`.
+
+    `call` is the source text (shortened) of what could not be read, or the `repr` of a call that did not fit the text.
+    """
 
     call: str
     reason: str
@@ -80,10 +90,11 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The part of a document that a program may touch: characters `start:end`, whose first line is `first_line`.
+    r"""The part of a document that a program may touch: characters `start:end`, whose first line is `first_line`.
 
-    A scope normally covers whole lines. It may also be a piece of one line too long for the refiner's window; then
-    that piece is "line `first_line`" for the program. Offsets count characters of the text after `normalize_newlines`.
+    A scope normally covers whole lines, without the line break after its last one; its lines are
+    `text[start:end].split("\n")`. It may also be a piece of one line too long for the refiner's window; then that
+    piece is "line `first_line`" for the program. Offsets count characters of the text after `normalize_newlines`.
     """
 
     start: int
@@ -131,7 +142,7 @@ class EditResult:
     num_clamped: int = 0
     """Line ranges whose end lay past the scope and was moved to its last line."""
     effective: tuple[Program, ...] = ()
-    """Only what was executed, clamped: running it on the original gives `text` again, under any guard settings."""
+    """Only what was executed, clamped: run on the original, under the same limits or none, it gives `text` again."""
 
     @property
     def status(self) -> str:

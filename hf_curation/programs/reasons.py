@@ -30,6 +30,10 @@ REASONS: Final[dict[str, str]] = {
     "no_effect": "the call changes nothing: the replacement equals the source",
     "conflict": "the same program both keeps and removes",
     "wrong_stage": "a document operation in a chunk program, or the reverse",
+    # The call was read and fits the text; a guard kept the text (see the fallback of the same name).
+    "loop": "the program of this call repeats itself",
+    "removed_too_much": "the calls of this page together remove more than the allowed share of it",
+    "too_many_errors": "the program (in prox_compat the page) of this call has more errors than allowed",
 }
 """Reason -> what it means. Why one call was rejected; the other calls of the program are not affected."""
 
@@ -37,7 +41,7 @@ FALLBACKS: Final[dict[str, str]] = {
     "loop": "the program repeats itself; the text of its chunk was kept",
     "conflict": "the program both keeps and removes; the text of its chunk was kept",
     "removed_too_much": "the program would remove more than the allowed share of the page; the page was kept",
-    "too_many_errors": "prox_compat only: two or more errors void all edits of the page",
+    "too_many_errors": "more errors than allowed in one program (in prox_compat in one page); its text was kept",
     "unparsed": "the output holds no readable call; the text was kept",
     "empty_output": "the refiner returned nothing; the text was kept",
     "length_limit": "the output was cut at the token limit; its whole calls were executed, the torn one was not",

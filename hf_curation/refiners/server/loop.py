@@ -1,0 +1,45 @@
+"""An event loop on a thread of its own, so that `write` can be an ordinary function everywhere.
+
+`asyncio.run` inside `write` would fail where a loop runs already (a notebook, a rollout) and would throw the pooled
+connections away with every batch: a handshake per request against a TLS server.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """A running event loop; coroutines of any number of threads run on it side by side."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="server-refiner")
+        self._thread.start()
+
+    @property
+    def is_usable(self) -> bool:
+        """False in a forked child (a fork copies no threads) and after `stop`."""
+        return self._pid == os.getpid() and not self._loop.is_closed()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end and return its result; an interrupt of the caller cancels it."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """End loop and thread; once, and only from another thread."""
+        if not self.is_usable:
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

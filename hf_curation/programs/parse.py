@@ -69,7 +69,9 @@ def parse_program(
     builders, match_call = _BUILDERS[dialect], call_pattern(dialect).match
     if _THINK.match(text):
         pos = _skip_thinking(text, end, complete, rejected)
+    num_before = 0
     while pos < end and len(calls) + len(rejected) < limits.max_calls:
+        num_before = len(calls)
         match = match_call(text, pos)
         if match is not None:
             last = match.lastindex or 0
@@ -89,7 +91,7 @@ def parse_program(
         rest = text[pos:].strip(BLANKS)
         if rest:
             rejected.append(Rejection(shorten(rest), "program_too_long"))
-    elif not complete:
+    elif not complete and len(calls) > num_before:
         _reject_torn(text, calls, rejected)
     return Program(tuple(calls), tuple(rejected), scope)
 
@@ -109,7 +111,7 @@ def _reject_torn(text: str, calls: list[Call], rejected: list[Rejection]) -> Non
     `normalize(source_str="f("x")` is closed by its letters, and torn if the page says `f("x") = y`.
     """
     line = text[text.rfind("\n") + 1 :].strip(BLANKS)
-    if not calls or not line or line[0] == "#":
+    if not line or line[0] == "#":
         return
     last = calls[-1]
     is_doubtful = isinstance(last, ReplaceString | AddLine) and line.count('"') + line.count("'") not in (2, 4)

@@ -6,17 +6,11 @@ guarding and counting are the same for all refiners (`refiners.refine`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from hf_curation.programs.model import Dialect, Scope
+from hf_curation.programs.model import Dialect, Scope, Stage
 
-
-class Stage(StrEnum):
-    """ProX's two passes: keep or drop the page, then edit its lines."""
-
-    DOCUMENT = "document"
-    CHUNK = "chunk"
+__all__ = ["Draft", "Refiner", "Stage", "Window"]
 
 
 @dataclass(frozen=True, slots=True)

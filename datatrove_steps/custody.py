@@ -13,8 +13,8 @@
 
 **Precedence of `refine_status`**, where both stages ran: `dropped` > `edited` > `fallback` > `kept`. What happened to
 the text outranks what was tried: a page whose document program was unreadable and whose lines were then edited is
-`edited`, and its `refine_fallbacks` still hold `unparsed`. A page that arrives as `dropped` (somebody reads the dropped
-pages again) starts afresh.
+`edited`, and its `refine_fallbacks` still hold `unparsed`. A page that arrives as `dropped` (somebody reads the pages
+that were left out again) starts afresh.
 
 A dropped page keeps the text that it came to the step with: its program explains the decision, and nothing is lost.
 """

@@ -35,6 +35,7 @@ class PartFile(io.RawIOBase):
         self.path = target.with_name(f"{target.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
         self.num_bytes = 0
         self._hash = sha256()
+        self._is_discarded = False
         self._file = self.path.open("xb")
 
     @property
@@ -47,8 +48,10 @@ class PartFile(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer; the stubs' Buffer is Python 3.12
-        """Append `data`, and count and hash it."""
+        """Append `data`, and count and hash it. After `discard`, what a library still has to flush goes nowhere."""
         view = memoryview(data).cast("B")
+        if self._is_discarded:
+            return len(view)
         self._file.write(view)
         self._hash.update(view)
         self.num_bytes += len(view)
@@ -76,6 +79,7 @@ class PartFile(io.RawIOBase):
 
     def discard(self) -> None:
         """Remove what was written. Harmless when repeated, or when the file has been published."""
+        self._is_discarded = True
         try:
             self._file.close()
         except OSError:  # the disk is full: the buffer cannot be flushed, and need not be

@@ -15,6 +15,8 @@ DATA_SUFFIXES: Final = (".jsonl", ".ndjson", ".parquet")
 COMPRESSED_SUFFIXES: Final = (".gz", ".zst", ".bz2")
 MAX_RECORD_BYTES: Final = 256 * 2**20
 _BUFFER_BYTES: Final = 2**20
+_BATCH_ROWS: Final = 256
+_BATCH_BYTES: Final = 16 * 2**20
 _MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 
 
@@ -83,7 +85,6 @@ def read_rows(
     *,
     start: int,
     stop: int,
-    batch_rows: int = 256,
 ) -> Iterator[tuple[int, Any]]:
     """Yield `(index of the first row, record batch)` for the rows `start:stop` of an open `ParquetFile`.
 
@@ -97,7 +98,9 @@ def read_rows(
     first_row = 0
     try:
         for group in range(parquet.num_row_groups):
-            num_rows = parquet.metadata.row_group(group).num_rows
+            meta = parquet.metadata.row_group(group)
+            num_rows = meta.num_rows
+            batch_rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * num_rows // max(1, meta.total_byte_size)))
             if first_row < stop and first_row + num_rows > start:
                 position = first_row
                 for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=[group], use_threads=False):

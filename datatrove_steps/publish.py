@@ -1,0 +1,83 @@
+"""The last step of a rank: check the accounts, give all files their final names, write the manifest."""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from datatrove.data import DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from datatrove_steps.ledger import Ledger, RankLedger
+from hf_curation.files.accounts import check_chain
+from hf_curation.files.manifest import Manifest
+from hf_curation.files.plans import Plan
+
+_PROGRESS_S: Final = 0.5
+
+
+class PublishRank(PipelineStep):  # type: ignore[misc]
+    """Publish a rank as a whole: nothing of it is at a final name before its documents add up.
+
+    Goes last into a pipeline whose reader, refining steps and writers share its ledger. On any error, or when the
+    pipeline is not run to its end, the rank's files are removed and there is no manifest.
+
+    Args:
+        output_folder: the run's folder; every file of the rank lies in it.
+        plan: the run's.
+        ledger: shared with the other steps.
+        progress_folder: where to keep a file per rank with the number of documents so far, for who watches the run.
+    """
+
+    type = "💽 - WRITER"
+    name = "📜 Publish rank"
+
+    def __init__(
+        self, output_folder: str | Path, plan: Plan, ledger: Ledger, *, progress_folder: str | Path | None = None
+    ) -> None:
+        super().__init__()
+        self.output_folder = Path(output_folder).absolute()
+        self.plan = plan
+        self.ledger = ledger
+        self.progress_folder = None if progress_folder is None else Path(progress_folder).absolute()
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Pass all documents on, then publish.
+
+        Raises:
+            ValueError: if the executor runs another number of tasks than was planned.
+            ConservationError: if the accounts of the rank's stages do not balance.
+        """
+        if world_size != self.plan.world_size:
+            raise ValueError(f"planned for {self.plan.world_size} tasks and launched with {world_size}; plan again")
+        page = self.ledger.open(rank)
+        try:
+            num_documents, reported_at = 0, 0.0
+            for doc in data or ():
+                yield doc
+                num_documents += 1
+                if self.progress_folder and time.monotonic() - reported_at > _PROGRESS_S:
+                    self._report(rank, num_documents)
+                    reported_at = time.monotonic()
+            with self.track_time("rank"):
+                self._publish(page, rank)
+            self._report(rank, num_documents)
+        except BaseException:
+            page.discard()
+            raise
+
+    def _publish(self, page: RankLedger, rank: int) -> None:
+        check_chain(page.stages)
+        manifest = Manifest.of(self.plan, rank)
+        manifest.inputs = page.inputs
+        manifest.stages = page.stages
+        manifest.refiners = page.refiners
+        manifest.outputs = sorted((part.describe(self.output_folder) for part in page.parts), key=lambda o: o.name)
+        for finished in page.parts:
+            finished.part.publish()
+        manifest.write(self.output_folder)
+
+    def _report(self, rank: int, num_documents: int) -> None:
+        """Tell how far this rank is. Only for the eye: written in place, read tolerantly."""
+        if self.progress_folder:
+            self.progress_folder.mkdir(parents=True, exist_ok=True)
+            (self.progress_folder / f"{rank:05d}").write_text(str(num_documents), encoding="ascii")

@@ -1,0 +1,102 @@
+"""From a line or a row to a document, or to the reason why there is none. Pure functions; `readers` does the rest.
+
+Two layouts are read: datatrove's `{"text", "id", "metadata": {...}}`, also with `metadata` as a JSON string, and flat
+columns, where everything but text and id becomes metadata. A nested key that a column of the same name would hide is
+kept as `metadata_NAME`.
+"""
+
+import json
+from typing import Any, Final
+
+import orjson
+from datatrove.data import Document
+
+_MAX_DEPTH: Final = 254  # orjson reads 1024 levels and writes 254
+
+
+def parse_line(line: bytes) -> tuple[Any, str | None]:
+    """Return `(record, None)`, or `(None, reason)` with a key of `QUARANTINE_REASONS`.
+
+    Lines that orjson refuses and Python's `json` reads without loss (NaN, integers over 64 bits) are good.
+    """
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return _parse_leniently(line)
+    if line.count(b"[") + line.count(b"{") > _MAX_DEPTH and _is_too_deep(record):
+        return None, "too_deep"
+    return record, None
+
+
+def to_document(
+    record: Any,  # noqa: ANN401 - anything that JSON or Parquet holds
+    default_id: str,
+    *,
+    text_key: str = "text",
+    id_key: str = "id",
+) -> Document | str:
+    """Return the document of a record, or a key of `QUARANTINE_REASONS`. The record is used up.
+
+    An id that is a string or an integer is the document's; without one it is `default_id`.
+    """
+    if not isinstance(record, dict):
+        return "not_an_object"
+    text = record.pop(text_key, None)
+    if not isinstance(text, str):
+        reason = "missing_text" if text is None else "text_not_string"
+    elif not text or text.isspace():
+        reason = "empty_text"
+    else:
+        own_id = record.pop(id_key, None)
+        if isinstance(own_id, int) and not isinstance(own_id, bool):
+            own_id = str(own_id)
+        elif own_id is not None and not isinstance(own_id, str):
+            record[id_key] = own_id
+            own_id = None
+        return Document(text=text, id=own_id or default_id, metadata=_metadata(record))
+    if text is not None:
+        record[text_key] = text  # the quarantine keeps the record as it came
+    return reason
+
+
+def _metadata(record: dict[str, Any]) -> dict[str, Any]:
+    """Merge the nested metadata of datatrove's layout with the columns beside it."""
+    nested = record.get("metadata")
+    if isinstance(nested, str):
+        nested, _ = parse_line(nested.encode("utf-8"))
+    if not isinstance(nested, dict):
+        return record
+    del record["metadata"]
+    for key in nested.keys() & record.keys():
+        record[f"metadata_{key}"] = nested[key]
+    return nested | record
+
+
+def _parse_leniently(line: bytes) -> tuple[Any, str | None]:
+    try:
+        record = json.loads(line.decode("utf-8"))
+        json.dumps(record, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError:
+        return None, "invalid_utf8"
+    except UnicodeEncodeError:
+        return None, "lone_surrogate"
+    except RecursionError:
+        return None, "too_deep"
+    except ValueError:
+        return None, "bad_json"
+    return (None, "too_deep") if _is_too_deep(record) else (record, None)
+
+
+def _is_too_deep(value: Any) -> bool:  # noqa: ANN401
+    """Walk a parsed value without recursion."""
+    level = [value]
+    for _ in range(_MAX_DEPTH - 10):  # headroom: a writer wraps the value
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,249 @@
+"""RefineDocuments and RefineChunks: ProX's two passes as datatrove steps, for the middle of any pipeline.
+
+Both send batches of documents through `hf_curation.refiners.refine.refine_texts` and write what was decided into the
+custody columns. They hold no state between runs: the refiner that a name stands for is loaded inside `run`, so steps
+pickle small and one object may serve several ranks in turn (Slurm's `tasks_per_job > 1`).
+
+A document that cannot be handled never takes its shard with it. Text that is no string or has no UTF-8 is quarantined
+before the refiner sees it; when a batch raises, it is halved until the document that raises is alone, and that one is
+quarantined. A refiner that fails on `_MAX_FAILURES` documents in a row is broken, and the rank fails with its error.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from datatrove.data import Document, DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from datatrove_steps.custody import drop_reason, record_custody
+from datatrove_steps.ledger import Ledger
+from datatrove_steps.quarantine import Quarantine
+from hf_curation.files.accounts import StageAccount
+from hf_curation.programs.limits import DEFAULT_LIMITS, Limits
+from hf_curation.refiners.base import Refiner, Stage
+from hf_curation.refiners.refine import Refined, refine_texts
+
+_BATCH_CHARS: Final = 4 * 2**20
+_MAX_FAILURES: Final = 20
+
+
+class _RefineStep(PipelineStep):  # type: ignore[misc]
+    type = "🧽 - REFINE"
+    stage: ClassVar[Stage]
+
+    def __init__(
+        self,
+        refiner: Refiner | str | os.PathLike[str] = "tagger",
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        batch_size: int = 64,
+        exclusion_writer: Any = None,  # noqa: ANN401 - any writer of datatrove's or ours
+        quarantine: str | Path | None = None,
+        keep_original: bool = False,
+        ledger: Ledger | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.refiner = refiner if isinstance(refiner, Refiner) else str(refiner)
+        self._check_stage(self.refiner)
+        self.limits = limits
+        self.batch_size = batch_size
+        self.exclusion_writer = exclusion_writer
+        self.quarantine = None if quarantine is None else Path(quarantine)
+        self.keep_original = keep_original
+        self.ledger = ledger
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Refine the documents of one rank.
+
+        When the caller stops before the end, nothing is checked or published: what was pulled and not yet passed on
+        is in nobody's account.
+
+        Raises:
+            ConservationError: if documents in are not documents out, dropped and quarantined.
+        """
+        refiner = self._load()
+        account = StageAccount()
+        with contextlib.ExitStack() as stack:
+            quarantine = stack.enter_context(Quarantine(self.quarantine, self.stage, rank, self.ledger))
+            writer = stack.enter_context(self.exclusion_writer) if self.exclusion_writer else None
+            failures = 0
+            for batch in _batches(data or (), self.batch_size):
+                account.num_in += len(batch)
+                with self.track_time("batch"):
+                    outcomes = self._refine_batch(batch, refiner, quarantine)
+                for doc, outcome in zip(batch, outcomes, strict=True):
+                    failures = failures + 1 if isinstance(outcome, Exception) else 0
+                    if failures == _MAX_FAILURES:
+                        raise RuntimeError(f"the refiner failed on {failures} documents in a row") from outcome
+                    if isinstance(outcome, Refined) and self._settle(doc, outcome, account, writer, rank):
+                        yield doc
+            account.quarantined = quarantine.counts
+            account.check(self.stage)
+        self._report(account, refiner, rank)
+
+    def _refine_batch(
+        self, batch: Sequence[Document], refiner: Refiner, quarantine: Quarantine
+    ) -> list[Refined | Exception | None]:
+        """Return what came of every document; those without `Refined` have gone to the quarantine."""
+        outcomes: list[Refined | Exception | None] = [None] * len(batch)
+        sound: list[int] = []
+        for i, doc in enumerate(batch):
+            if reason := _unsound(doc.text):
+                quarantine.add_document(reason, doc)
+            else:
+                sound.append(i)
+        for i, outcome in zip(sound, _isolate([batch[i].text for i in sound], refiner, self.limits), strict=True):
+            outcomes[i] = outcome
+            if isinstance(outcome, Exception):
+                quarantine.add_document("refiner_error", batch[i], f"{type(outcome).__name__}: {outcome}")
+        return outcomes
+
+    def _settle(self, doc: Document, refined: Refined, account: StageAccount, writer: Any, rank: int) -> bool:  # noqa: ANN401
+        """Record one outcome on the document and in the account; return whether the document goes on."""
+        reason = drop_reason(doc.text, refined)
+        record_custody(doc.metadata, doc.text, refined, self.stage, keep_original=self.keep_original)
+        _count(account, doc.text, refined, reason)
+        self.stat_update("total", "dropped" if reason else "forwarded")
+        if reason:
+            doc.metadata["filter_reason"] = reason
+            if writer is not None:
+                writer.write(doc, rank)
+            return False
+        doc.text = refined.result.text
+        self.update_doc_stats(doc)
+        return True
+
+    def _report(self, account: StageAccount, refiner: Refiner, rank: int) -> None:
+        """Turn the account into datatrove's statistics, once per rank."""
+        groups = {"": account.status, "dropped_": account.dropped, "quarantined_": account.quarantined}
+        groups |= {"fallback_": account.fallbacks, "rejected_": account.rejected, "total_": account.totals}
+        for prefix, counter in groups.items():
+            for key, value in counter.items():
+                self.stat_update(f"{prefix}{key}", value=value, unit="task")
+        if self.ledger:
+            page = self.ledger.page(rank)
+            page.close_stage(self.stage, account)
+            page.refiners[self.stage] = refiner.name
+
+    def _load(self) -> Refiner:
+        if isinstance(self.refiner, str):
+            from hf_curation.refiners.load import load_refiner  # noqa: PLC0415 - models load where they run
+
+            refiner = load_refiner(self.refiner, stage=self.stage)
+            self._check_stage(refiner)
+            return refiner
+        return self.refiner
+
+    def _check_stage(self, refiner: Refiner | str) -> None:
+        if not isinstance(refiner, str) and refiner.stage != self.stage:
+            raise ValueError(
+                f"refiner {refiner.name!r} writes {refiner.stage} programs; {self.name} needs {self.stage}"
+            )
+
+
+class RefineDocuments(_RefineStep):
+    """Keep or drop whole documents, as the refiner's `keep_doc()` and `drop_doc()` say.
+
+    A dropped document goes to `exclusion_writer` with its text as it came and `filter_reason`. Statistics: `total`,
+    `forwarded`, `dropped`, and per rank `kept`, `fallback`, `dropped_<reason>`, `fallback_<reason>`,
+    `rejected_<reason>`, `quarantined_<reason>` and the sums `total_chars_in`, `total_prompt_tokens`, ...
+
+    Args:
+        refiner: a `Refiner` of the document stage, which is pickled with the step; or a name or path for
+            `load_refiner`, which is loaded where the step runs.
+        limits: the guards of execution.
+        batch_size: the most documents that go to the refiner together; fewer where they are large.
+        exclusion_writer: gets the dropped documents; None drops them with a count.
+        quarantine: folder for documents that cannot be handled; None counts and logs them.
+        keep_original: keep the text as it came in the column `original_text`.
+        ledger: shared with `PublishRank`, in a pipeline that ends with one.
+    """
+
+    name = "🗳 Refine documents"
+    stage = Stage.DOCUMENT
+
+
+class RefineChunks(_RefineStep):
+    """Edit the lines and strings of documents, as the refiner's programs say.
+
+    A document of which nothing but white space is left is dropped (`refined_to_nothing`) with its text as it came; the
+    guard on the removed share normally keeps it from getting there. Arguments and statistics are those of
+    `RefineDocuments`, with `edited` and the sums `total_chars_removed` and `total_lines_removed`.
+    """
+
+    name = "✂️ Refine chunks"
+    stage = Stage.CHUNK
+
+
+def _batches(data: Any, batch_size: int) -> Iterator[list[Document]]:  # noqa: ANN401 - datatrove's generators
+    """Yield up to `batch_size` documents at a time, fewer once they hold `_BATCH_CHARS` characters."""
+    batch: list[Document] = []
+    num_chars = 0
+    for doc in data:
+        batch.append(doc)
+        num_chars += len(doc.text) if isinstance(doc.text, str) else 0
+        if len(batch) == batch_size or num_chars >= _BATCH_CHARS:
+            yield batch
+            batch, num_chars = [], 0
+    if batch:
+        yield batch
+
+
+def _unsound(text: object) -> str | None:
+    if not isinstance(text, str):
+        return "text_not_string"
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            return "lone_surrogate"
+    return None
+
+
+def _isolate(texts: Sequence[str], refiner: Refiner, limits: Limits) -> list[Refined | Exception]:
+    """Refine texts; the ones that raise come back as their exceptions, found by halving."""
+    if not texts:
+        return []
+    try:
+        return list(refine_texts(texts, refiner, limits=limits))
+    except ImportError:  # a missing extra is no document's fault
+        raise
+    except Exception as error:
+        if len(texts) == 1:
+            return [error]
+        middle = len(texts) // 2
+        return _isolate(texts[:middle], refiner, limits) + _isolate(texts[middle:], refiner, limits)
+
+
+def _count(account: StageAccount, text: str, refined: Refined, reason: str | None) -> None:
+    result, totals = refined.result, account.totals
+    num_chars, num_lines = len(text), 0
+    totals["chars_in"] += num_chars
+    if reason:
+        account.dropped[reason] += 1
+        totals["chars_dropped"] += num_chars
+    else:
+        account.num_out += 1
+        account.status[result.status] += 1
+        totals["chars_out"] += len(result.text)
+        if result.edits:
+            num_lines = _num_lines(text) - _num_lines(result.text)
+            totals["chars_removed"] += num_chars - len(result.text)
+            totals["lines_removed"] += num_lines
+    totals["calls_applied"] += result.num_applied
+    totals["calls_clamped"] += result.num_clamped
+    totals["prompt_tokens"] += refined.prompt_tokens
+    totals["output_tokens"] += refined.output_tokens
+    totals["partly_judged"] += refined.judged_fraction < 1
+    account.fallbacks.update(result.fallbacks)
+    account.rejected.update(rejection.reason for rejection in result.rejected)
+
+
+def _num_lines(text: str) -> int:
+    r"""Count lines as `programs.lines` does: `\r\n` is one break, a lone `\r` too."""
+    return 1 + text.count("\n") + (text.count("\r") - text.count("\r\n") if "\r" in text else 0)

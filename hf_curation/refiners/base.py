@@ -40,6 +40,13 @@ class Draft:
     output_tokens: int = 0
 
 
+class RefinerUnusable(Exception):
+    """The refiner can do nothing more for any document (its server is gone, its key is refused).
+
+    It ends the rank, which is run again later; it is never charged to the document at hand.
+    """
+
+
 @runtime_checkable
 class Refiner(Protocol):
     """Windows of a document in, program text out, in batches."""
@@ -60,4 +67,8 @@ class Refiner(Protocol):
         """Cut a document (newlines already normalised) into windows; scopes are disjoint and in order."""
 
     def write(self, windows: Sequence[Window]) -> list[Draft]:
-        """Return one draft per window, in the same order. A failure is a draft with `finish_reason="error"`."""
+        """Return one draft per window, in the same order. A failure is a draft with `finish_reason="error"`.
+
+        Raises:
+            RefinerUnusable: if no document can be refined any more.
+        """

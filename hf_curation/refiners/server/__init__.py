@@ -2,6 +2,7 @@
 
 from hf_curation.refiners.server.failures import (
     FAILURES,
+    KeyUnusable,
     ServerDown,
     ServerFailure,
     ServerRefused,
@@ -13,6 +14,7 @@ from hf_curation.refiners.server.stats import ServerStats
 
 __all__ = [
     "FAILURES",
+    "KeyUnusable",
     "ServerDown",
     "ServerFailure",
     "ServerPolicy",

@@ -95,11 +95,16 @@ def read_refusal(
     kind = _STATUS_KINDS.get(status)
     if kind is None:
         kind = "server_error" if status >= 500 or status < 400 else "bad_request"
-    if kind == "bad_request" and any(phrase in words.lower() for phrase in _CONTEXT_WORDS):
+    if kind == "bad_request" and speaks_of_context(words):
         kind = "context_length"
     return Failure(
         kind, f"HTTP {status}", words="" if _echoes(words, key, prompt) else words, retry_after_s=retry_after_s
     )
+
+
+def speaks_of_context(words: str) -> bool:
+    """Return whether a server's refusal is about the length of the prompt; there is no code for it on all servers."""
+    return any(phrase in words.lower() for phrase in _CONTEXT_WORDS)
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:

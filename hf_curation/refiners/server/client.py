@@ -19,14 +19,9 @@ import orjson
 from hf_curation.refiners.base import Draft
 from hf_curation.refiners.server.answers import Api, read_answer, read_refusal
 from hf_curation.refiners.server.connection import MAX_ANSWER_BYTES, is_untrusted, open_http, read_capped
-from hf_curation.refiners.server.failures import (
-    FAILURES,
-    Failure,
-    ServerDown,
-    ServerRefused,
-    TooManyFailures,
-    Verdict,
-)
+from hf_curation.refiners.server.failures import FAILURES, Failure, ServerDown, ServerRefused, Verdict
+from hf_curation.refiners.server.form import prompt_text
+from hf_curation.refiners.server.loop import gather_all
 from hf_curation.refiners.server.pacing import Breaker, backoff_s, parse_retry_after
 from hf_curation.refiners.server.policy import ServerPolicy
 from hf_curation.refiners.server.stats import ServerStats
@@ -59,7 +54,7 @@ class ServerClient:
 
     Raises:
         ImportError: if `httpx` is missing.
-        ValueError: if the environment variable for the key is unset or holds something that cannot be a key.
+        KeyUnusable: if the environment variable for the key is unset or holds something that cannot be a key.
     """
 
     def __init__(
@@ -83,13 +78,9 @@ class ServerClient:
         self._num_batches += 1
         seed, first = self._policy.seed, self._stats.windows
         requests = [_Request(p, random.Random(f"{seed}:{i}")) for i, p in enumerate(payloads, first)]  # noqa: S311
-        tasks = [asyncio.create_task(self._ask(request)) for request in requests]
         try:
-            return await asyncio.gather(*tasks)
+            return await gather_all(self._ask(request) for request in requests)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             self._num_batches -= 1
             if not self._num_batches:
                 self._breaker.forget()
@@ -105,9 +96,9 @@ class ServerClient:
                     await asyncio.sleep(min(wait_s, _SLICE_S))
                 outcome = await self._attempt(request)
             if isinstance(outcome, Draft):
-                return self._finished(outcome)
+                return self._stats.finished(outcome)
             if self._is_over(request, outcome):
-                return self._gave_up(outcome)
+                return self._stats.gave_up(outcome, self._policy, self._base_url)
             pause_s = backoff_s(request.attempts, self._policy, request.rng)
             request.spent_s += pause_s * request.is_fair
             await asyncio.sleep(pause_s)
@@ -160,27 +151,6 @@ class ServerClient:
             return True
         return request.counted > self._policy.retries or request.spent_s >= self._policy.deadline_s
 
-    def _finished(self, draft: Draft) -> Draft:
-        stats = self._stats
-        stats.windows += 1
-        stats.answered += 1
-        stats.cut += draft.finish_reason == "length"
-        stats.prompt_tokens += draft.prompt_tokens
-        stats.output_tokens += draft.output_tokens
-        return draft
-
-    def _gave_up(self, failure: Failure) -> Draft:
-        stats, policy = self._stats, self._policy
-        stats.windows += 1
-        stats.failed[failure.kind] += 1
-        if stats.num_failed > max(policy.failures_allowed, policy.max_failed_fraction * stats.windows):
-            kinds = ", ".join(f"{kind} {count}" for kind, count in stats.failed.most_common())
-            raise TooManyFailures(
-                f"{stats.num_failed} of {stats.windows} windows got no answer from {self._base_url} ({kinds}), above "
-                f"max_failed_fraction={policy.max_failed_fraction:g}; last {failure.report}"
-            )
-        return Draft("", "error", failure.line)
-
     async def _lists_models(self) -> bool:
         """Ask for the list of models: any answer that is not an excuse means that the server lives."""
         import httpx  # noqa: PLC0415
@@ -216,9 +186,5 @@ class ServerClient:
             location=response.headers.get("location"),
             retry_after_s=parse_retry_after(response.headers.get("retry-after"), self._policy.retry_after_cap_s),
             key=self._http.headers.get("authorization", "").removeprefix("Bearer "),
-            prompt=_prompt_of(payload),
+            prompt=prompt_text(payload),
         )
-
-
-def _prompt_of(payload: dict[str, Any]) -> str:
-    return str(payload.get("prompt", "")) + "".join(m["content"] for m in payload.get("messages", ()))

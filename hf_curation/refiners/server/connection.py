@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from hf_curation.refiners.server.failures import KeyUnusable
 from hf_curation.refiners.server.policy import ServerPolicy
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def open_http(base_url: str, policy: ServerPolicy, api_key_env: str | None) -> "
 
     Raises:
         ImportError: if `httpx` is missing.
-        ValueError: if the environment variable for the key is unset or holds something that cannot be a key.
+        KeyUnusable: if the environment variable for the key is unset or holds something that cannot be a key.
     """
     try:
         import httpx  # noqa: PLC0415
@@ -69,9 +70,9 @@ def _authorization(api_key_env: str | None) -> dict[str, str]:
     if api_key_env is None:
         return {}
     if not os.environ.get(api_key_env):
-        raise ValueError(f"the environment variable {api_key_env!r} (api_key_env) is not set; export the key in it")
+        raise KeyUnusable(f"the environment variable {api_key_env!r} (api_key_env) is not set; export the key in it")
     if not (os.environ[api_key_env].isascii() and os.environ[api_key_env].isprintable()):
-        raise ValueError(f"the environment variable {api_key_env!r} holds characters that no key has (a newline?)")
+        raise KeyUnusable(f"the environment variable {api_key_env!r} holds characters that no key has (a newline?)")
     return {"Authorization": f"Bearer {os.environ[api_key_env]}"}
 
 

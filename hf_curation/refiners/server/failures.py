@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from hf_curation.refiners.base import RefinerUnusable
+
 
 class Verdict(Enum):
     """What follows from a failed request."""
@@ -82,7 +84,7 @@ class Failure:
         return f"{self.line} ({FAILURES[self.kind].meaning})" + (f"; it said: {self.words}" if self.words else "")
 
 
-class ServerFailure(ConnectionError):
+class ServerFailure(RefinerUnusable, ConnectionError):
     """The run cannot go on with this server. An `OSError`, so that commands print it as one line."""
 
 
@@ -92,6 +94,10 @@ class ServerDown(ServerFailure):
 
 class ServerRefused(ServerFailure):
     """No request can succeed: wrong key, model, address or certificate."""
+
+
+class KeyUnusable(ServerFailure, ValueError):
+    """The environment variable for the key is unset, or holds what cannot be a key."""
 
 
 class TooManyFailures(ServerFailure):

@@ -18,34 +18,19 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import Any, Final, Self, get_args
+from typing import Any, Self
 
-from hf_curation.programs.model import Dialect, Scope
+from hf_curation.programs.model import Dialect
 from hf_curation.refiners.base import Draft, Stage, Window
-from hf_curation.refiners.prompts import (
-    Preset,
-    Template,
-    chat_messages,
-    completion_prompt,
-    get_preset,
-    restore,
-    with_system,
-)
+from hf_curation.refiners.prompts import Preset, restore
 from hf_curation.refiners.server.answers import Api
 from hf_curation.refiners.server.client import ServerClient
 from hf_curation.refiners.server.connection import check_base_url
-from hf_curation.refiners.server.constraints import Constraint, constraint_body
+from hf_curation.refiners.server.constraints import Constraint
+from hf_curation.refiners.server.form import RequestForm
 from hf_curation.refiners.server.loop import LoopThread
 from hf_curation.refiners.server.policy import ServerPolicy
 from hf_curation.refiners.server.stats import ServerStats
-from hf_curation.refiners.server.tokens import token_counter
-from hf_curation.refiners.windows import CountTokens, cut_windows, document_window
-
-_OURS: Final = frozenset({"model", "prompt", "messages", "stream", "n", "best_of"})
-"""Request fields that `extra_body` may not set: answers could no longer be told apart."""
-_TURN_TOKENS: Final = 16
-"""Allowance for what a chat template puts around the turns, which is not known here."""
 
 
 class ServerRefiner:
@@ -78,15 +63,12 @@ class ServerRefiner:
                 path).
             model: the model's name on that server.
             preset: window, prompt and dialect: a name of `PRESETS`, or a `Preset`.
-            api: `completions` (the prompt is rendered here) or `chat` (by the server's template); by default what
-                the preset's template asks for.
+            api: `completions` or `chat`; by default what the preset's template asks for.
             system: the system text, for presets that need one.
-            tokenizer: `tokenizer.json`, a folder that holds one, or a Hub id, to cut windows by exact token counts;
-                by default a cautious estimate.
-            constrained: what kind of server is told the grammar of programs; `none` leaves decoding free.
+            tokenizer: file, folder or Hub id, to cut windows by exact token counts instead of an estimate.
+            constrained: what kind of server is told the grammar of programs.
             max_tokens: where an answer is cut off; by default the preset's value.
-            extra_body: further fields of every request, such as `chat_template_kwargs`; one that is None is left out,
-                so `{"max_tokens": None, "max_completion_tokens": 256}` renames a field.
+            extra_body: further fields of every request; more on all of these at `RequestForm`.
             api_key_env: the NAME of the environment variable that holds the key.
             policy: concurrency, patience and limits.
 
@@ -95,63 +77,50 @@ class ServerRefiner:
         """
         self.base_url = check_base_url(base_url)
         self.model = model
-        self.preset = with_system(get_preset(preset) if isinstance(preset, str) else preset, system)
-        self.api: Api = api or ("chat" if self.preset.template is Template.CHAT else "completions")
-        self.tokenizer = tokenizer
-        self.constrained: Constraint = constrained
-        self.max_tokens = max_tokens or self.preset.max_new_tokens
-        self.extra_body = dict(extra_body or {})
+        self.form = RequestForm(
+            preset,
+            api=api,
+            system=system,
+            tokenizer=tokenizer,
+            constrained=constrained,
+            max_tokens=max_tokens,
+            extra_body=extra_body,
+        )
         self.api_key_env = api_key_env
         self.policy = policy or ServerPolicy()
         self.stats = ServerStats()
         self._lock = threading.Lock()
         self._engine: tuple[LoopThread, ServerClient] | None = None
-        self._check()
-
-    def _check(self) -> None:
-        for value, kind, name in ((self.api, Api, "api"), (self.constrained, Constraint, "constrained")):
-            if value not in get_args(kind):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
-        if self.api == "completions" and self.preset.template is Template.CHAT:
-            raise ValueError(f"preset {self.preset.name!r} uses the model's chat template; use api='chat'")
-        if self.preset.num_bos != 1:
-            raise ValueError(f"preset {self.preset.name!r} wants {self.preset.num_bos} BOS tokens; a server adds one")
-        if taken := sorted(_OURS & self.extra_body.keys()):
-            raise ValueError(f"extra_body may not set {', '.join(taken)}")
 
     @property
     def name(self) -> str:
         """Model, preset and api; no address, so that equal runs on two machines have equal manifests."""
-        return f"{self.model} ({self.preset.name}, {self.api})"
+        return f"{self.model} ({self.form.preset.name}, {self.form.api})"
 
     @property
     def stage(self) -> Stage:
         """The preset's stage."""
-        return self.preset.stage
+        return self.form.stage
 
     @property
     def dialect(self) -> Dialect:
         """The preset's dialect."""
-        return self.preset.dialect
+        return self.form.dialect
 
     def windows(self, text: str) -> list[Window]:
         """Cut a document into windows of the preset's size; the document stage shows one, truncated if need be."""
-        preset, count = self.preset, self._count
-        if self.stage is Stage.DOCUMENT:
-            return [document_window(text, count, preset.window_tokens - self._frame_tokens)]
-        return cut_windows(text, count, preset.window_tokens, dialect=self.dialect, overlap=preset.overlap)
+        return self.form.windows(text)
 
     def write(self, windows: Sequence[Window]) -> list[Draft]:
         """Ask the server about every window, many at once, and return the drafts in the order of `windows`.
 
         Raises:
-            ServerFailure: if the run cannot go on: `ServerDown`, `ServerRefused` or `TooManyFailures`.
+            ServerFailure: if the run cannot go on: `ServerDown`, `ServerRefused`, `KeyUnusable` or `TooManyFailures`.
             ImportError: if `httpx` is missing.
-            ValueError: if the environment variable for the key is not set.
         """
         if not windows:
             return []
-        payloads = [self.payload(window) for window in windows]
+        payloads = [{"model": self.model, **self.form.body(window)} for window in windows]
         started = time.perf_counter()
         loop, client = self._start()
         try:
@@ -159,17 +128,6 @@ class ServerRefiner:
         finally:
             self.stats.seconds += time.perf_counter() - started
         return [replace(draft, text=restore(draft.text)) for draft in drafts]
-
-    def payload(self, window: Window) -> dict[str, Any]:
-        """Return the request body for one window."""
-        prompt: dict[str, Any] = (
-            {"messages": chat_messages(window, self.preset)}
-            if self.api == "chat"
-            else {"prompt": completion_prompt(window, self.preset)}
-        )
-        body = {"model": self.model, **prompt, "max_tokens": self.max_tokens, "temperature": 0.0}
-        body |= constraint_body(self.constrained, self.dialect, self.stage, window) | self.extra_body
-        return {name: value for name, value in body.items() if value is not None}
 
     def close(self) -> None:
         """Close the connections; the next `write` opens new ones."""
@@ -185,33 +143,21 @@ class ServerRefiner:
         self.close()
 
     def __repr__(self) -> str:
-        return f"ServerRefiner({self.base_url!r}, {self.model!r}, preset={self.preset.name!r}, api={self.api!r})"
+        return f"ServerRefiner({self.base_url!r}, {self.name!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         # Connections, threads and counters stay behind: a worker counts its own.
-        transient = {"_engine", "_lock", "_count", "_frame_tokens", "stats"}
+        transient = {"_engine", "_lock", "stats"}
         return {name: value for name, value in self.__dict__.items() if name not in transient}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, stats=ServerStats(), _lock=threading.Lock(), _engine=None)
 
-    @cached_property
-    def _count(self) -> CountTokens:
-        return token_counter(self.tokenizer)
-
-    @cached_property
-    def _frame_tokens(self) -> int:
-        """Tokens of the prompt around the page, the template's share included."""
-        empty = Window("", 0, Scope(0, 0, 0))
-        prompt = self.payload(empty)
-        texts = [prompt["prompt"]] if "prompt" in prompt else [turn["content"] for turn in prompt["messages"]]
-        return sum(self._count(texts)) + _TURN_TOKENS
-
     def _start(self) -> tuple[LoopThread, ServerClient]:
         with self._lock:
             if self._engine is None or not self._engine[0].is_usable:
                 client = ServerClient(
-                    self.base_url, self.api, policy=self.policy, stats=self.stats, api_key_env=self.api_key_env
+                    self.base_url, self.form.api, policy=self.policy, stats=self.stats, api_key_env=self.api_key_env
                 )
                 self._engine = LoopThread(), client
                 weakref.finalize(self, _stop, *self._engine)

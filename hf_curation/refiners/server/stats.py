@@ -1,8 +1,15 @@
-"""What a refiner asked of its server and what came of it, in numbers only."""
+"""What a refiner asked of its server and what came of it, in numbers; and when failures are too many."""
 
+import logging
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from hf_curation.refiners.base import Draft
+from hf_curation.refiners.server.failures import Failure, TooManyFailures
+from hf_curation.refiners.server.policy import ServerPolicy
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -34,6 +41,33 @@ class ServerStats:
     def num_failed(self) -> int:
         """Windows without an answer."""
         return sum(self.failed.values())
+
+    def finished(self, draft: Draft) -> Draft:
+        """Count a window that was answered."""
+        self.windows += 1
+        self.answered += 1
+        self.cut += draft.finish_reason == "length"
+        self.prompt_tokens += draft.prompt_tokens
+        self.output_tokens += draft.output_tokens
+        return draft
+
+    def gave_up(self, failure: Failure, policy: ServerPolicy, server: str) -> Draft:
+        """Count a window that ends without an answer, and return its draft; the first of each kind is logged.
+
+        Raises:
+            TooManyFailures: if there are now more of them than `policy` allows.
+        """
+        self.windows += 1
+        self.failed[failure.kind] += 1
+        if self.failed[failure.kind] == 1:
+            logger.warning("a window got no answer from %s: %s", server, failure.report)
+        if self.num_failed > max(policy.failures_allowed, policy.max_failed_fraction * self.windows):
+            kinds = ", ".join(f"{kind} {count}" for kind, count in self.failed.most_common())
+            raise TooManyFailures(
+                f"{self.num_failed} of {self.windows} windows got no answer from {server} ({kinds}), above "
+                f"max_failed_fraction={policy.max_failed_fraction:g}; last {failure.report}"
+            )
+        return Draft("", "error", failure.line)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain numbers, ready for JSON."""

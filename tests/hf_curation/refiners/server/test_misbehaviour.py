@@ -23,10 +23,16 @@ def first_replies(server: Any, answers: Any, *bad: Any) -> None:
 
 def test_down_at_start_then_up(server: Any, refiner: Make, windows: Windows) -> None:
     server.stop()
-    threading.Timer(0.25, server.start).start()
-    one = refiner(policy={"give_up_s": 10.0})
+    one = refiner(policy={"give_up_s": 20.0})
+
+    def start_late() -> None:
+        while one.stats.failures["unreachable"] < 6:
+            time.sleep(0.01)
+        server.start()
+
+    threading.Thread(target=start_late).start()
     assert one.write(windows(5)) == [KEEP] * 5
-    assert one.stats.failures["unreachable"] >= 1
+    assert one.stats.circuit_opened == 1
     assert one.stats.num_failed == 0
 
 
@@ -50,28 +56,42 @@ def test_down_for_good_ends_the_run_of_a_single_window(server: Any, refiner: Mak
         refiner(policy={"retries": 0, "deadline_s": 0.05}).write(windows(1))
 
 
-def test_dies_in_mid_run_and_comes_back(server: Any, refiner: Make, windows: Windows, answers: Any) -> None:
-    def script(seen: Any) -> Any:
-        if len(server.seen) == 20:
-            threading.Thread(target=server.stop).start()
-            threading.Timer(0.4, server.start).start()
-        return answers(f"normalize(source_str={seen.prompt.split('page ')[1][:3].strip()!r})", delay_s=0.01)
+@pytest.fixture
+def dying(server: Any, reply: Any, answers: Any) -> Callable[[float | None], None]:
+    """Make the server die at its 20th request, and come back after so many seconds, or never."""
 
-    server.script = script
+    def arrange(back_after_s: float | None) -> None:
+        dead = threading.Event()
+
+        def die() -> None:
+            server.stop()
+            if back_after_s is not None:
+                time.sleep(back_after_s)
+                dead.clear()
+                server.start()
+
+        def script(seen: Any) -> Any:
+            if len(server.seen) == 20:
+                dead.set()
+                threading.Thread(target=die).start()
+            number = seen.prompt.split("page ")[1].split("\n")[0]
+            return reply(drop=True) if dead.is_set() else answers(f"number {number}", delay_s=0.005)
+
+        server.script = script
+
+    return arrange
+
+
+def test_dies_in_mid_run_and_comes_back(dying: Any, refiner: Make, windows: Windows) -> None:
+    dying(0.4)
     one = refiner(policy={"give_up_s": 20.0, "retries": 2})
-    drafts = one.write(windows(60))
-    assert [draft.finish_reason for draft in drafts] == ["stop"] * 60
-    assert one.stats.answered == 60
-    assert one.stats.failures["unreachable"] >= 1
+    assert [draft.text for draft in one.write(windows(60))] == [f"number {i}" for i in range(60)]
+    assert one.stats.failures["unreachable"] >= 4
+    assert one.stats.circuit_opened >= 1
 
 
-def test_dies_in_mid_run_for_good(server: Any, refiner: Make, windows: Windows, answers: Any) -> None:
-    def script(seen: Any) -> Any:
-        if len(server.seen) == 20:
-            threading.Thread(target=server.stop).start()
-        return answers("keep_chunk()", delay_s=0.01)
-
-    server.script = script
+def test_dies_in_mid_run_for_good(dying: Any, refiner: Make, windows: Windows) -> None:
+    dying(None)
     one = refiner(policy={"retries": 1})
     with pytest.raises(ServerDown):
         one.write(windows(60))
@@ -260,7 +280,7 @@ def test_endless_repetition_is_capped(
     assert drafts[0].error is not None
     assert drafts[0].error.startswith("too_large")
     assert drafts[1] == KEEP
-    assert refiner().payload(windows(1)[0])["max_tokens"] == 256
+    assert refiner().form.body(windows(1)[0])["max_tokens"] == 256
 
 
 def test_answers_are_matched_to_requests_whatever_their_order(

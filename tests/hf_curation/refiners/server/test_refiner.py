@@ -19,8 +19,7 @@ import pytest
 from hf_curation.refiners.base import Refiner, Stage, Window
 from hf_curation.refiners.prompts import chat_messages, completion_prompt, get_preset
 from hf_curation.refiners.refine import refine_texts
-from hf_curation.refiners.server import ServerFailure, ServerRefiner
-from hf_curation.refiners.server.refiner import ServerPolicy
+from hf_curation.refiners.server import ServerFailure, ServerPolicy, ServerRefiner
 
 Make = Callable[..., ServerRefiner]
 Windows = Callable[[int], list[Window]]
@@ -57,7 +56,7 @@ def test_a_completion_request(server: Any, refiner: Make, windows: Windows) -> N
     assert "authorization" not in seen.headers
     assert seen.body == {
         "model": "tiny",
-        "prompt": completion_prompt(windows(1)[0], one.preset),
+        "prompt": completion_prompt(windows(1)[0], one.form.preset),
         "max_tokens": 256,
         "top_k": 1,
     }
@@ -68,7 +67,7 @@ def test_a_chat_request(server: Any, refiner: Make, windows: Windows) -> None:
     assert one.write(windows(1))[0].text == "keep_chunk()"
     seen = server.seen[0]
     assert seen.path == "/v1/chat/completions"
-    assert seen.body["messages"] == chat_messages(windows(1)[0], one.preset)
+    assert seen.body["messages"] == chat_messages(windows(1)[0], one.form.preset)
     assert (seen.body["max_tokens"], seen.body["temperature"]) == (5, 0.0)
 
 
@@ -107,8 +106,8 @@ def test_windows_of_both_stages(refiner: Make) -> None:
 def test_a_document_prompt_fits_the_budget_with_its_frame(refiner: Make) -> None:
     one = refiner(preset=replace(get_preset("generic-doc"), window_tokens=500))
     (window,) = one.windows("word " * 5000)
-    prompt = "".join(turn["content"] for turn in one.payload(window)["messages"])
-    assert 400 < one._count([prompt])[0] <= 500
+    prompt = "".join(turn["content"] for turn in one.form.body(window)["messages"])
+    assert 400 < one.form._count([prompt])[0] <= 500
 
 
 def test_concurrency_is_bounded_and_used(server: Any, refiner: Make, windows: Windows, answers: Any) -> None:

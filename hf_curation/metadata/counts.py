@@ -9,12 +9,12 @@ equal counts are equal bytes.
 """
 
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hf_curation.files.atomic import PartFile, canonical_json, write_json
 from hf_curation.metadata.missing import Missing
 
 _FORMAT = "hf-curation value counts 1"
@@ -22,7 +22,7 @@ _FORMAT = "hf-curation value counts 1"
 
 @dataclass(slots=True)
 class ValueCounts:
-    """How many documents have each value of one field. A host takes about 150 bytes of memory."""
+    """How many documents have each value of one field. A host takes about 110 bytes of memory."""
 
     spec: str
     """The field counted, as `Field.spec` has it."""
@@ -83,14 +83,18 @@ class ValueCounts:
 
     def save(self, path: str | Path) -> None:
         """Write to `path`, `.json` or `.parquet`; a file at that name is always whole."""
+        path = Path(path)
         facts = {
             "format": _FORMAT,
             "spec": self.spec,
-            "missing": dict(sorted(self.missing.items())),
+            "missing": dict(self.missing),
             "num_pruned": self.num_pruned,
             "min_count": self.min_count,
         }
-        _write_whole(Path(path), facts, dict(sorted(self.counts.items())))
+        if _suffix(path) == ".json":
+            write_json(path, {**facts, "counts": dict(self.counts)})
+        else:
+            _write_parquet(path, facts, dict(sorted(self.counts.items())))
 
     @classmethod
     def load(cls, path: str | Path) -> "ValueCounts":
@@ -115,22 +119,6 @@ def _suffix(path: Path) -> str:
     return path.suffix
 
 
-def _write_whole(path: Path, facts: dict[str, Any], counts: dict[str, int]) -> None:
-    write = _write_json if _suffix(path) == ".json" else _write_parquet
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(part, facts, counts)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _write_json(path: Path, facts: dict[str, Any], counts: dict[str, int]) -> None:
-    path.write_text(json.dumps({**facts, "counts": counts}, indent=0) + "\n", encoding="utf-8")
-
-
 def _read_json(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     facts = json.loads(path.read_text(encoding="utf-8"))
     return facts, facts["counts"]
@@ -140,8 +128,11 @@ def _write_parquet(path: Path, facts: dict[str, Any], counts: dict[str, int]) ->
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    schema = pa.schema([("value", pa.string()), ("count", pa.int64())], metadata={"hf_curation": json.dumps(facts)})
-    pq.write_table(pa.table([list(counts), list(counts.values())], schema=schema), path, compression="zstd")
+    schema = pa.schema(
+        [("value", pa.string()), ("count", pa.int64())], metadata={"hf_curation": canonical_json(facts)}
+    )
+    with PartFile(path) as part:
+        pq.write_table(pa.table([list(counts), list(counts.values())], schema=schema), part, compression="zstd")
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, int]]:

@@ -60,6 +60,10 @@ def parse_field(spec: str) -> Field:
         hint = f"did you mean {near[0]!r}? " if near else ""
         known = f"fields are {', '.join(KINDS)}; a column of that name is written {{column:{name}}}"
         raise ValueError(f"unknown field {name!r}: {hint}{known}")
+    if "=" in column:
+        raise ValueError(
+            f"field {spec!r}: options follow a comma: write {{{name},{column}}} or {{{name}:COLUMN,{column}}}"
+        )
     column = column or kind.column or ""
     if not column:
         raise ValueError(f"field {spec!r} names no column: write {{{name}:COLUMN}}")

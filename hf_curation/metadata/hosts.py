@@ -1,10 +1,10 @@
 """One spelling for the host of an address, or a reason why it has none.
 
-ASCII, lower case, no trailing dot. Internationalised names take their ASCII form (`münchen.de` is `xn--mnchen-3ya.de`:
-UTS 46 mapping, then IDNA 2008): that is how Common Crawl spells them, and it leaves no look-alikes, invisible
-characters or second spellings in a prefix. Underscores and edge hyphens are allowed, since real hosts have them
-(`a_b.tumblr.com`). A name whose last label is a number is an IP address, as in browsers, also when octal, hexadecimal
-or one big number.
+ASCII, lower case, no trailing dot. Internationalised names take their ASCII form, `münchen.de` is `xn--mnchen-3ya.de`:
+that is how Common Crawl spells them, and it leaves no look-alikes, invisible characters or second spellings in a
+prefix. They are mapped by UTS 46 (non-transitional) and not held to IDNA 2008, as in browsers, because sites that it
+forbids exist (`i❤.ws`). Underscores and edge hyphens are allowed for the same reason (`a_b.tumblr.com`). A name whose
+last label is a number is an IP address, also when octal, hexadecimal or one big number.
 
 Most documents share few hosts, so answers are kept for the last 65,536 spellings; only hosts that could be valid (at
 most 255 characters) reach that cache, which bounds its memory.
@@ -18,6 +18,7 @@ from hf_curation.metadata.missing import Missing
 
 _MAX_HOST_CHARS = 253
 _NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
+_JOINER = re.compile("[\u200c\u200d]")
 _NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
 _OCTAL, _DECIMAL, _HEX = re.compile("0[0-7]*"), re.compile("[1-9][0-9]*"), re.compile("0x[0-9a-f]*")
 
@@ -51,14 +52,17 @@ def _canonical_host(host: str, keep_ip: bool) -> str | Missing:
 
 
 def _to_ascii(host: str) -> str:
-    """Return the ASCII form of an internationalised name; the empty string when IDNA refuses it."""
+    """Return the ASCII form of an internationalised name; the empty string when a character is forbidden there."""
     import idna  # noqa: PLC0415 (only the few hosts that are not ASCII need its tables)
 
     try:
         labels = idna.uts46_remap(host, std3_rules=False).split(".")
-        return ".".join(label if label.isascii() else idna.alabel(label).decode("ascii") for label in labels)
-    except UnicodeError:  # idna.IDNAError is one
+        joiners = [(label, match.start()) for label in labels for match in _JOINER.finditer(label)]
+        if not all(idna.valid_contextj(label, place) for label, place in joiners):
+            return ""  # an invisible character that no script needs there, such as junk behind a copied address
+    except ValueError:  # idna's errors, and its word for a joiner beside an unassigned character
         return ""
+    return ".".join(label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in labels)
 
 
 def _parse_ipv4(name: str) -> str | None:

@@ -102,9 +102,12 @@ class PrefixEncoder:
 
     def _refuse_special(self, values: list[str | Missing]) -> list[str | Missing]:
         """Return `values` without those that hold special tokens; without any where only their context makes one."""
-        refused = Missing("special_token")
-        kept = [refused if isinstance(value, str) and self._encode(value)[1] else value for value in values]
-        return kept if refused in kept else [refused] * len(values)
+        holds_special = [isinstance(value, str) and self._encode(value)[1] > 0 for value in values]
+        refused = [bad or not any(holds_special) for bad in holds_special]
+        return [
+            Missing("special_token") if bad and isinstance(value, str) else value
+            for value, bad in zip(values, refused, strict=True)
+        ]
 
     def __getstate__(self) -> dict[str, object]:
         return {"tokenizer": self.tokenizer, "template": self.template, "cache_size": self._cache_size}

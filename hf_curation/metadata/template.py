@@ -16,6 +16,7 @@ from typing import Final
 from hf_curation.metadata.counts import ValueCounts
 from hf_curation.metadata.fields import UNKNOWN, Field, parse_field
 from hf_curation.metadata.missing import MISSING, Missing
+from hf_curation.metadata.suffixes import suffix_list_version
 
 DEFAULT_TEMPLATE: Final = "URL: {host}\n\n"
 """MeCo's prefix (https://huggingface.co/papers/2501.01956, section 2)."""
@@ -128,7 +129,9 @@ class PrefixTemplate:
     def describe(self) -> dict[str, object]:
         """Return what a manifest or a card says about the prefix; JSON-ready, without secrets."""
         fields = [{"field": field.spec, "min_count": field.min_count} for field in self.fields]
-        return {"template": self.text, "on_missing": self.on_missing.value, "fields": fields}
+        facts: dict[str, object] = {"template": self.text, "on_missing": self.on_missing.value, "fields": fields}
+        is_listed = any(field.kind in {"domain", "suffix"} for field in self.fields)
+        return {**facts, "suffix_list": suffix_list_version()} if is_listed else facts
 
     def _drops(self, field: Field, value: Missing) -> bool:
         if self.on_missing is MissingPolicy.ERROR:

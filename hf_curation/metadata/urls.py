@@ -5,8 +5,8 @@ without blanks or control characters, so none of them can reach a prefix by any 
 done here because `urllib.parse.urlsplit` silently deletes tabs and newlines inside an address and raises on others;
 both are injections that must be counted. Takes scheme-less `host/path` and `//host/path` as https.
 
-Measured on one core: 0.9 million distinct addresses of common hosts per second with plain paths, 0.12 million where
-every host is new.
+Measured, addresses per second on one core: 280,000 over 5,000 hosts (real ones of 1,492 pages: 300,000), 250,000 where
+every host is new, 55,000 where it is international too, 120,000 where the path needs repair, 9,500 of 10 kB each.
 """
 
 import hashlib
@@ -34,8 +34,8 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9_.~!$&'()*+,=:@/-]*")
 _PARAMETER = re.compile(r";[^/;=]*=[^/;]*")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_ILLEGAL = re.compile(r"[^A-Za-z0-9_.~!$&'()*+,;=:@/%-]+")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_PATH_SAFE = "/:@!$&'()*+,;=~%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _is_port(digits: str) -> bool:
 
 def _normalize_path(path: str) -> str:
     path = _ESCAPE.sub(_normalize_escape, _STRAY_PERCENT.sub("%25", path))
-    path = quote(_PARAMETER.sub("", path), safe=_PATH_SAFE)
+    path = _ILLEGAL.sub(lambda match: quote(match[0]), _PARAMETER.sub("", path))
     return _resolve_dots(path) if "/." in path else path
 
 

@@ -63,6 +63,7 @@ def test_no_kind_raises_on_any_value(kind, value):
         ("author", r"'author': fields are .*written \{column:author\}"),
         ("", "unknown field ''"),
         ("column", r"names no column: write \{column:COLUMN\}"),
+        ("quality:max=5", r"write \{quality,max=5\} or \{quality:COLUMN,max=5\}"),
         ("host,ip=yes", "option 'ip': choose from keep, missing"),
         ("host,ip=keep,ip=keep", "sets 'ip' twice"),
         ("host,max=3", "has no option 'max'; it has: ip"),

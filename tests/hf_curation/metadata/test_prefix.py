@@ -82,6 +82,8 @@ def test_special_tokens_across_the_edge_of_a_value_are_refused(tokenizer):
     encoder = PrefixEncoder(tokenizer, parse_template("<|{topic}|>"))
     assert encoder({"topic": "science"}).ids
     assert encoder({"topic": "endoftext"}).prefix.missing == (("topic", "special_token"),)
+    two = PrefixEncoder(tokenizer, parse_template("{source} <|{topic}|>", on_missing="unknown"))
+    assert two({"topic": "endoftext"}).prefix.missing == (("source", "absent"), ("topic", "special_token"))
 
 
 def test_the_template_may_write_special_tokens(tokenizer):
@@ -116,6 +118,9 @@ def test_the_cache_is_used_and_bounded_and_gives_what_no_cache_gives(tokenizer):
     assert ids == [tuple(encode_prefix(tokenizer, f"URL: www.site{number % 2}.com\n\n")) for number in range(100)]
     for number in range(10):
         encoder.encode(f"text {number}")
+    before = counting.calls
+    encoder.encode("text 0")
+    assert counting.calls == before + 1
     encoder.encode("text 9").clear()  # a caller's list is its own
     assert encoder.encode("text 9") == encode_prefix(tokenizer, "text 9")
 

@@ -8,6 +8,7 @@ from hf_curation.metadata import (
     PrefixCounts,
     ValueCounts,
     parse_template,
+    suffix_list_version,
 )
 
 PAGE = {"url": "https://EN.Wikipedia.org/wiki/Whale", "topic": "Science"}
@@ -82,6 +83,15 @@ def test_templates_pickle():
     assert again.describe() == template.describe()
 
 
+def test_what_depends_on_the_suffix_list_names_it():
+    assert parse_template("{host}").describe() == {
+        "template": "{host}",
+        "on_missing": "drop_prefix",
+        "fields": [{"field": "host:url", "min_count": 1}],
+    }
+    assert parse_template("{host} {domain}").describe()["suffix_list"] == suffix_list_version()
+
+
 def test_rare_values_are_unknown_under_every_policy():
     counts = ValueCounts("host:url")
     for host in ["a.com"] * 3 + ["b.com"] * 2:
@@ -92,6 +102,8 @@ def test_rare_values_are_unknown_under_every_policy():
         for rare in ("b.com", "never-counted.com"):
             assert template.render({"url": rare}) == Prefix("URL: unknown\n\n", (("host", "rare"),))
         assert template.describe()["fields"] == [{"field": "host:url", "min_count": 3}]
+    both = parse_template("{host} {topic}").with_k_anonymity(counts, 3)
+    assert both.render({"url": "b.com", "topic": "x"}).text == "unknown x"
     assert parse_template().with_k_anonymity(counts, 3).render({}) == Prefix("", (("host", "absent"),))
 
 
@@ -102,7 +114,7 @@ def test_k_anonymity_needs_counts_of_a_field_of_the_template():
 
 def test_counts_add_up():
     template = parse_template("{host} {topic}")
-    pages = [PAGE, {"url": "http://1.2.3.4/", "topic": "x"}, {"topic": "a\nb"}, {}]
+    pages = [{"url": "http://1.2.3.4/", "topic": "x"}, PAGE, {"topic": "a\nb"}, {}]
     halves = [PrefixCounts(), PrefixCounts()]
     for number, page in enumerate(pages):
         halves[number % 2].add(template.render(page))

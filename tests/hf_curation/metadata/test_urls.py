@@ -30,7 +30,13 @@ HOSTS = [
     ("idn_full_width", "https://ｆｏｏ。ｃｏｍ/x", "foo.com"),
     ("idn_slash_after_mapping", "https://a.com／evil/x", Missing("bad_authority")),
     ("idn_at_after_mapping", "https://user＠a.com/x", Missing("bad_authority")),
-    ("idn_refused", "https://i❤.ws/", Missing("bad_authority")),
+    ("idn_sharp_s", "https://STRAẞE.de/", "xn--strae-oqa.de"),
+    ("idn_emoji", "https://i❤.ws/", "xn--i-7iq.ws"),
+    ("idn_forbidden_character", "https://a℀b.ws/", Missing("bad_authority")),
+    ("idn_joiner_where_needed", "https://نامه\u200cای.com/", "xn--mgba3gch31f060k.com"),
+    ("idn_joiner_as_junk", "https://foo.com\u200d/", Missing("bad_authority")),
+    ("idn_vanishing_host", "https://\u00ad/", Missing("bad_authority")),
+    ("idn_label_too_long", "https://" + "ü" * 60 + ".de/", Missing("bad_authority")),
     ("ip_decimal", "http://3232235521/", Missing("ip_address")),
     ("ip_hex", "http://0xC0.0xA8.0.1/", Missing("ip_address")),
     ("ip_octal", "http://0300.0250.0.01/", Missing("ip_address")),
@@ -178,6 +184,7 @@ def test_long_paths_are_missing_and_leave_the_host():
         url = canonicalize_url("https://foo.com/" + path)
         assert url.path == url.url == Missing("too_long")
         assert url.host == "foo.com"
+    assert canonicalize_url("https://foo.com/" + "%41" * 2000).path == "/" + "A" * 2000  # it is the result that counts
 
 
 def test_host_hash_is_pinned():

@@ -23,6 +23,8 @@ class Part(NamedTuple):
     end: int
     first: int
     last: int
+    is_whole: bool = True
+    """Whether it begins and ends with a line; a piece of a line too long for a window does not."""
 
 
 class RejectedError(Exception):
@@ -61,7 +63,8 @@ class Collector:
                 f"scope {start}:{end} from line {first} does not fit a text of {len(page.text)} characters and "
                 f"{page.last_line + 1} lines: was the program written for another text?"
             )
-        return Part(start, end, first, first + page.text.count("\n", start, end))
+        last = first + page.text.count("\n", start, end)
+        return Part(start, end, first, last, start == page.line_start(first) and end == page.line_end(last))
 
     def remove(self, call: RemoveLines | RemoveAll, part: Part) -> Call:
         """Note lines to remove; return the call as executed, clamped to the part.
@@ -80,36 +83,35 @@ class Collector:
             if last > part.last:
                 last = part.last
                 call = RemoveLines(first, last)
+        if part.is_whole:
+            self._removed.append((first, last))
+        else:
+            self._remove_pieces(first, last, part)
+        return call
+
+    def _remove_pieces(self, first: int, last: int, part: Part) -> None:
+        """Remove lines of a part whose first or last line is only a piece of one."""
         page = self.page
         if first == part.first and part.start > page.line_start(first):
-            self._remove_piece(part.start, min(part.end, page.line_end(first)))
+            self._spans.append((part.start, min(part.end, page.line_end(first)), ""))
             first += 1
         if first <= last == part.last and part.end < page.line_end(last):
-            self._remove_piece(page.line_start(last), part.end)
+            self._spans.append((page.line_start(last), part.end, ""))
             last -= 1
         if first <= last:
             self._removed.append((first, last))
-        return call
-
-    def _remove_piece(self, start: int, end: int) -> None:
-        if start < end:
-            self._spans.append((start, end, ""))
 
     def close_removals(self) -> None:
         """Merge what is to be removed; a line whose pieces are all removed becomes a removed line."""
-        pieces: list[Span] = []
-        for start, end, _ in sorted(self._spans):
-            if pieces and start <= pieces[-1][1]:
-                start, end = pieces[-1][0], max(end, pieces[-1][1])
-                pieces.pop()
-            pieces.append((start, end, ""))
-        self._spans = []
-        for piece in pieces:
-            line = self.page.line_at(piece[0])
-            if piece[:2] == (self.page.line_start(line), self.page.line_end(line)):
-                self._removed.append((line, line))
-            else:
-                self._spans.append(piece)
+        if self._spans:
+            pieces = merge_ranges([(start, end - 1) for start, end, _ in self._spans if start < end])
+            self._spans = []
+            for start, last in pieces:
+                line = self.page.line_at(start)
+                if (start, last + 1) == (self.page.line_start(line), self.page.line_end(line)):
+                    self._removed.append((line, line))
+                else:
+                    self._spans.append((start, last + 1, ""))
         if len(self._removed) > 1:
             self._removed = merge_ranges(self._removed)
 
@@ -164,7 +166,9 @@ class Collector:
     def spans(self) -> list[Span]:
         """Return all edits, sorted and disjoint."""
         added = {line: [text for _, text in sorted(texts, key=_rank)] for line, texts in self._added.items()}
-        spans = self._spans + removal_spans(self.page, self._removed, added)
+        spans = removal_spans(self.page, self._removed, added)
+        if self._spans:
+            spans += self._spans
         spans.sort()
         return spans
 

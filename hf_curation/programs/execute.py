@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hf_curation.programs.collect import Budget, Collector, Part, RejectedError
+from hf_curation.programs.execute_plain import execute_plain
 from hf_curation.programs.limits import DEFAULT_LIMITS, Limits
 from hf_curation.programs.model import (
     AddLine,
@@ -48,99 +49,126 @@ def execute(
     Raises:
         ValueError: if a scope does not fit the text.
     """
-    programs = (programs,) if isinstance(programs, Program) else programs
-    if Stage(stage) is Stage.DOCUMENT:
+    if isinstance(programs, Program):
+        programs = (programs,)
+    if stage == Stage.CHUNK and len(programs) == 1:
+        plain = execute_plain(text, programs[0], limits)
+        if plain is not None:
+            return plain
+    return execute_general(text, programs, limits=limits, stage=stage)
+
+
+def execute_general(text: str, programs: Sequence[Program], *, limits: Limits, stage: str) -> EditResult:
+    """Execute programs the long way, which decides whatever `execute_plain` does not; see `execute`."""
+    if stage != Stage.CHUNK:
+        Stage(stage)  # a misspelt stage is a ValueError
         return _execute_document(text, programs)
-    jobs = [_Job(program) for program in programs]
+    rejected: list[Rejection] = []
+    jobs: list[_Job] = []
+    for program in programs:
+        rejected += program.rejected
+        jobs.append(_Job(program))
     fallbacks = _keep_what_guards_keep(text, jobs, limits)
     edits: tuple[Edit, ...] = ()
     result = text
-    if any([job.todo for job in jobs]):
-        edits = _edit(Page(text), jobs, limits)
+    busy = [job for job in jobs if job.removals or job.insertions]
+    if busy:
+        edits = _edit(Page(text), busy, limits)
         result = replay(text, edits)
         if _removes_too_much(text, result, edits, limits.max_removed_fraction):
             fallbacks.append("removed_too_much")
-            for job in jobs:
+            for job in busy:
                 job.keep_text("removed_too_much")
             edits, result = (), text
+    effective: list[Program] = []
+    num_applied = num_clamped = 0
+    for job in jobs:
+        rejected += job.rejected
+        num_clamped += job.num_clamped
+        program = job.effective()
+        if program.calls:
+            effective.append(program)
+            num_applied += len(program.calls)
     return EditResult(
-        text=result,
-        edits=edits,
-        rejected=tuple([*_unread(programs), *(rejection for job in jobs for rejection in job.rejected)]),
-        fallbacks=tuple(fallbacks),
-        num_applied=sum([job.num_applied for job in jobs]),
-        num_clamped=sum([job.num_clamped for job in jobs]),
-        effective=tuple([job.effective() for job in jobs if job.num_applied]),
+        result, edits, tuple(rejected), tuple(fallbacks), False, num_applied, num_clamped, tuple(effective)
     )
 
 
 class _Job:
     """One program on its way through the executor, and what became of each of its calls."""
 
-    __slots__ = ("calls", "num_clamped", "program", "rejected", "todo")
+    __slots__ = ("calls", "insertions", "is_changed", "num_clamped", "program", "rejected", "removals")
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.calls: list[Call | None] = list(program.calls)
         """Each call as executed; None once it is rejected."""
-        self.todo: list[int] = []
-        """Indices of the calls that edit."""
+        self.removals: list[int] = []
+        """Indices of the calls that remove lines."""
+        self.insertions: list[int] = []
+        """Indices of the calls that replace strings or add lines."""
         self.rejected: list[Rejection] = []
         self.num_clamped = 0
+        self.is_changed = bool(program.rejected)
         for index, call in enumerate(program.calls):
-            if not _is_for_document(call):
-                if type(call) is not KeepAll:
-                    self.todo.append(index)
-            else:
+            kind = type(call)
+            if kind is RemoveLines or kind is RemoveAll:
+                self.removals.append(index)
+            elif kind is ReplaceString or kind is AddLine:
+                self.insertions.append(index)
+            elif _is_for_document(call):
                 self._reject(index, "wrong_stage")
-
-    @property
-    def num_applied(self) -> int:
-        return len(self.calls) - self.calls.count(None)
 
     def keep_text(self, reason: str) -> None:
         """Reject every call that edits."""
-        for index in self.todo:
+        for index in sorted(self.removals + self.insertions):
             if self.calls[index] is not None:
                 self._reject(index, reason)
-        self.todo = []
+        self.removals, self.insertions = [], []
         self.num_clamped = 0
 
     def remove(self, collector: Collector, part: Part) -> None:
         """Run the calls that remove lines."""
-        for index in self.todo:
-            call = self.program.calls[index]
-            if isinstance(call, RemoveLines | RemoveAll):
-                try:
-                    done = collector.remove(call, part)
-                except RejectedError as error:
-                    self._reject(index, str(error))
-                    continue
+        calls = self.program.calls
+        for index in self.removals:
+            call = calls[index]
+            assert isinstance(call, RemoveLines | RemoveAll)
+            try:
+                done = collector.remove(call, part)
+            except RejectedError as error:
+                self._reject(index, str(error))
+            else:
                 if done is not call:
                     self.calls[index] = done
                     self.num_clamped += 1
+                    self.is_changed = True
 
-    def edit_strings(self, collector: Collector, part: Part, budget: Budget) -> None:
+    def insert(self, collector: Collector, part: Part, budget: Budget) -> None:
         """Run the calls that replace strings or add lines."""
-        for index in self.todo:
-            call = self.program.calls[index]
+        calls = self.program.calls
+        for index in self.insertions:
+            call = calls[index]
+            assert isinstance(call, ReplaceString | AddLine)
             try:
                 if isinstance(call, ReplaceString):
-                    self.calls[index] = collector.replace(call, part, budget)
-                elif isinstance(call, AddLine):
+                    done = collector.replace(call, part, budget)
+                    if done is not call:
+                        self.calls[index] = done
+                        self.is_changed = True
+                else:
                     collector.add_line(call, part, budget)
             except RejectedError as error:
                 self._reject(index, str(error))
 
     def effective(self) -> Program:
         """Return the program of what was executed."""
-        calls = tuple([call for call in self.calls if call is not None])
-        if calls == self.program.calls and not self.program.rejected:
+        if not self.is_changed:
             return self.program
-        return Program(calls, scope=self.program.scope)
+        return Program(tuple([call for call in self.calls if call is not None]), scope=self.program.scope)
 
     def _reject(self, index: int, reason: str) -> None:
         self.calls[index] = None
+        self.is_changed = True
         self.rejected.append(Rejection(shorten(repr(self.program.calls[index])), reason))
 
 
@@ -152,34 +180,38 @@ def _keep_what_guards_keep(text: str, jobs: Sequence[_Job], limits: Limits) -> l
         return ["empty"]
     fallbacks = []
     for job in jobs:
-        reason = _why_kept(job, limits)
-        if reason is not None:
-            job.keep_text(reason)
-            fallbacks.append(reason)
+        num_edits = len(job.removals) + len(job.insertions)
+        if num_edits:
+            reason = _why_kept(job.program, num_edits, limits)
+            if reason is not None:
+                job.keep_text(reason)
+                fallbacks.append(reason)
     return fallbacks
 
 
-def _why_kept(job: _Job, limits: Limits) -> str | None:
-    calls = job.program.calls
-    if limits.max_errors is not None and len(job.program.rejected) > limits.max_errors:
+def _why_kept(program: Program, num_edits: int, limits: Limits) -> str | None:
+    calls = program.calls
+    if limits.max_errors is not None and len(program.rejected) > limits.max_errors:
         return "too_many_errors"
-    if len(job.todo) < len(calls) and job.todo and any(type(call) is KeepAll and not call.document for call in calls):
+    if num_edits < len(calls) and any(type(call) is KeepAll and not call.document for call in calls):
         return "conflict"
-    if len(job.todo) > limits.max_identical_calls:
-        counts = Counter([calls[index] for index in job.todo])
-        if max(counts.values()) > limits.max_identical_calls:
+    if len(calls) - len(set(calls)) >= limits.max_identical_calls:
+        edits = Counter(call for call in calls if type(call) is not KeepAll)
+        if max(edits.values()) > limits.max_identical_calls:
             return "loop"
     return None
 
 
 def _edit(page: Page, jobs: Sequence[_Job], limits: Limits) -> tuple[Edit, ...]:
+    """Run both passes over all programs: removals first, so that the order of calls does not matter."""
     collector = Collector(page)
-    active = [(job, collector.part(job.program.scope)) for job in jobs if job.todo]
-    for job, part in active:
+    parts = [collector.part(job.program.scope) for job in jobs]
+    for job, part in zip(jobs, parts, strict=True):
         job.remove(collector, part)
     collector.close_removals()
-    for job, part in active:
-        job.edit_strings(collector, part, Budget(limits))
+    for job, part in zip(jobs, parts, strict=True):
+        if job.insertions:
+            job.insert(collector, part, Budget(limits))
     return page.edits(collector.spans())
 
 
@@ -187,10 +219,14 @@ def _removes_too_much(text: str, result: str, edits: Sequence[Edit], max_fractio
     """Tell whether more than `max_fraction` of the non-space characters of `text` stand where edits are."""
     if max_fraction >= 1 or not edits:
         return False
-    # Counting a whole page costs more than all its edits. If a small sample of the result holds more than could ever
-    # be asked for, the exact count is not needed.
-    enough = (1 - max_fraction) * len(text) + sum([len(edit.replacement) for edit in edits])
-    if _num_non_space(result[: int(2 * enough) + 1]) >= enough:
+    num_edited = num_added = 0
+    for edit in edits:
+        num_edited += edit.end - edit.start
+        num_added += len(edit.replacement)
+    # Counting a whole page costs more than all its edits. What is removed stays within the limit if this many
+    # characters are kept, and nearly always a short piece of the result shows that they are.
+    enough = num_added + num_edited * (1 - max_fraction) / max_fraction if max_fraction else len(text)
+    if _num_non_space(result[: int(1.5 * enough) + 8]) >= enough:
         return False
     removed = sum([_num_non_space(text[edit.start : edit.end]) for edit in edits])
     return removed > max_fraction * _num_non_space(text)
@@ -200,17 +236,13 @@ def _num_non_space(text: str) -> int:
     return len("".join(text.split()))
 
 
-def _unread(programs: Sequence[Program]) -> list[Rejection]:
-    return [rejection for program in programs for rejection in program.rejected]
-
-
 def _is_for_document(call: Call) -> bool:
     return type(call) is DropDocument or (type(call) is KeepAll and call.document)
 
 
 def _execute_document(text: str, programs: Sequence[Program]) -> EditResult:
     """Execute the document stage: one answer, keep or drop; a contradiction keeps."""
-    rejected = _unread(programs)
+    rejected = [rejection for program in programs for rejection in program.rejected]
     fallbacks, effective = [], []
     num_applied, is_dropped = 0, False
     for program in programs:

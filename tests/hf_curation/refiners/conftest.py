@@ -37,10 +37,10 @@ def llama2_tokenizer(*, legacy: bool = False):
             if (word[:i], word[i]) not in merges:
                 merges.append((word[:i], word[i]))
     pieces = [chr(i) for i in range(33, 127)] + [piece for merge in merges for piece in (*merge, "".join(merge))]
-    free = (i for i in range(259, 1319) if i not in LLAMA2_IDS.values())
-    for piece in pieces:
-        if piece not in vocab:
-            vocab[piece] = next(free)
+    taken = set(vocab.values())
+    free = [i for i in range(30_000) if i not in taken]
+    pieces = [piece for piece in dict.fromkeys(pieces) if piece not in vocab]
+    vocab |= dict(zip(pieces, free, strict=False)) | {f"unused{i}": i for i in free[len(pieces) :]}
     return LlamaTokenizer(vocab=vocab, merges=merges, legacy=legacy, add_bos_token=True)
 
 

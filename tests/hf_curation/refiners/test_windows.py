@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hf_curation.programs import NO_LIMITS, Program, RemoveLines, execute
 from hf_curation.programs.lines import split_lines
 from hf_curation.programs.model import Dialect, Scope
 from hf_curation.refiners.base import Window
@@ -229,3 +230,25 @@ def test_document_window_of_a_huge_page_counts_only_what_it_shows():
     assert window.first_line == 3
     assert len(window.text) == 2000
     assert counted < 10_000
+
+
+@given(
+    lines=st.lists(st.sampled_from(["", "a b", "menu | login", "x" * 20, "日本語"]), min_size=1, max_size=60),
+    budget=st.integers(40, 150),
+    overlap=st.sampled_from([0.0, 0.3]),
+    data=st.data(),
+)
+def test_programs_of_windows_edit_the_page_as_one_program_would(lines, budget, overlap, data):
+    """The executor and the windows number lines alike, and no window's edit leaks into another's lines."""
+    text = "\n".join(lines)
+    removed = data.draw(st.sets(st.integers(0, len(lines) - 1)))
+    programs = []
+    for w in cut_windows(text, chars, budget, overlap=overlap):
+        first, last = owned_lines(w)
+        calls = tuple(RemoveLines(line, line) for line in sorted(removed) if first <= line <= last)
+        programs.append(Program(calls, scope=w.scope))
+    whole = Program(tuple(RemoveLines(line, line) for line in sorted(removed)))
+    result = execute(text, programs, limits=NO_LIMITS)
+    assert result.text == execute(text, whole, limits=NO_LIMITS).text
+    assert result.text == "\n".join(line for i, line in enumerate(lines) if i not in removed)
+    assert not result.rejected

@@ -1,0 +1,112 @@
+"""Grammar-constrained decoding: at every step only tokens that continue a valid program are allowed.
+
+Each row of a batch has a grammar of its own, whose line numbers are those of its window, so whatever the model wants,
+its output parses and names lines that it was shown. A program cut off by the token limit is taken back to its last
+whole call; if there is none, the draft is the dialect's keep call. Both say `length`, so they are counted.
+
+llguidance computes a mask in 50 microseconds or so; masks are made in Python, row by row, which is small beside a
+forward pass. Fast-forwarding forced tokens would save passes; it is not done.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hf_curation.programs import grammar, print_program
+from hf_curation.programs.model import Dialect, KeepAll, Program
+from hf_curation.refiners.base import Stage, Window
+from hf_curation.refiners.windows import owned_lines
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+
+class Grammars:
+    """Grammars of one dialect and stage over one tokenizer's vocabulary; costs about a second to build.
+
+    Raises:
+        ImportError: if llguidance is missing.
+        ValueError: for a tokenizer without a Rust backend.
+    """
+
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        dialect: Dialect,
+        stage: Stage,
+        *,
+        vocab_size: int,
+        eos_ids: Sequence[int],
+    ) -> None:
+        if not tokenizer.is_fast:
+            raise ValueError(f"constrained decoding needs a fast tokenizer, got {type(tokenizer).__name__}")
+        try:
+            import llguidance  # noqa: PLC0415
+            import llguidance.hf  # noqa: PLC0415
+        except ImportError:
+            raise ImportError(
+                "`llguidance` is needed for constrained decoding: pip install 'hf-curation[refine]'"
+            ) from None
+        self._matcher_type = llguidance.LLMatcher
+        self._vocabulary = llguidance.hf.from_tokenizer(
+            tokenizer, n_vocab=max(vocab_size, len(tokenizer)), eos_token=list(eos_ids)
+        )
+        self.eos_ids = list(eos_ids)
+        self._dialect, self._stage = dialect, stage
+        # Llama-2 models put a space in front of all they write; forbidding it would force rare pieces on them.
+        first = tokenizer.convert_ids_to_tokens(tokenizer("a", add_special_tokens=False)["input_ids"])[0]
+        self._start = 'start: " "? ' if first.startswith("▁") else "start: "
+        self.keep_program = print_program(Program((KeepAll(document=stage is Stage.DOCUMENT),)), dialect)
+
+    def matcher(self, window: Window) -> Any:  # noqa: ANN401 - llguidance has no types
+        """Return a fresh llguidance matcher of the programs that `window` allows."""
+        first, last = owned_lines(window)
+        text = grammar(self._dialect, self._stage, first_line=first, last_line=last)
+        lark = text.replace("start: ", self._start, 1)
+        matcher = self._matcher_type(self._vocabulary, self._matcher_type.grammar_from_lark(lark))
+        _check(matcher)
+        return matcher
+
+    def num_whole(self, window: Window, ids: Sequence[int]) -> int:
+        """Return the length of the longest prefix of `ids` that is a whole program; 0 if none is."""
+        matcher, whole = self.matcher(window), 0
+        for length, token in enumerate(ids, 1):
+            matcher.consume_token(token)
+            if matcher.is_accepting():
+                whole = length
+        return whole
+
+
+class GrammarMask:
+    """A logits processor of transformers that holds every row of one batch to its window's grammar."""
+
+    def __init__(self, grammars: Grammars, windows: Sequence[Window]) -> None:
+        self._matchers = [grammars.matcher(window) for window in windows]
+        self._eos_ids = grammars.eos_ids
+        self._is_first_step = True
+
+    def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        """Return `scores` (rows, vocabulary) with every token that no program continues at minus infinity."""
+        import torch  # noqa: PLC0415
+
+        if not self._is_first_step:
+            for matcher, token in zip(self._matchers, input_ids[:, -1].tolist(), strict=True):
+                if not matcher.is_stopped():
+                    matcher.consume_token(token)
+                    _check(matcher)
+        self._is_first_step = False
+        # Shapes: B = rows, V = vocabulary.
+        is_banned_BV = torch.ones_like(scores, dtype=torch.bool)
+        bits = torch.arange(32, dtype=torch.int32, device=scores.device)
+        for row, matcher in enumerate(self._matchers):
+            if matcher.is_stopped():  # nothing can follow; rows that have ended are padded whatever stands here
+                is_banned_BV[row, self._eos_ids] = False
+                continue
+            words = torch.frombuffer(bytearray(matcher.compute_bitmask()), dtype=torch.int32).to(scores.device)
+            is_banned_BV[row] = ((words[:, None] >> bits) & 1).flatten()[: scores.shape[1]] == 0
+        return scores.masked_fill(is_banned_BV, float("-inf"))
+
+
+def _check(matcher: Any) -> None:  # noqa: ANN401
+    if matcher.is_error():
+        raise RuntimeError(f"llguidance: {matcher.get_error()}")

@@ -1,0 +1,79 @@
+"""Tiny causal LMs, saved to disk and loaded as real ones are."""
+
+import functools
+
+import pytest
+
+from hf_curation.refiners.base import Stage
+from hf_curation.refiners.causal_lm import CausalLMRefiner
+from hf_curation.refiners.prompts import Preset, PromptEncoder, Template
+
+
+def save_model(folder, tokenizer, **config):
+    """Save a Llama of about 100,000 parameters (Llama-2 kind: two million, nearly all embeddings) with random weights
+    so large that it writes garbage of some variety.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    options = {"max_position_embeddings": 4096, "initializer_range": 0.6} | config
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            eos_token_id=tokenizer.eos_token_id,
+            **options,
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model
+
+
+@pytest.fixture(scope="session")
+def chatml_dir(tmp_path_factory, chatml):
+    folder = tmp_path_factory.mktemp("chatml")
+    save_model(folder, chatml)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def llama2_dir(tmp_path_factory, llama2):
+    folder = tmp_path_factory.mktemp("llama2")
+    save_model(folder, llama2)
+    return str(folder)
+
+
+PARROT = Preset(
+    name="parrot",
+    stage=Stage.CHUNK,
+    template=Template.PLAIN,
+    user="{page}\nProgram:\n",
+    num_bos=0,
+    window_tokens=60,
+    max_new_tokens=250,
+)
+
+
+@pytest.fixture(scope="session")
+def parrot(tmp_path_factory, chatml):
+    """A refiner that was taught one thing: shown one page, to write the same call for ever."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("parrot")
+    model = save_model(folder, chatml, initializer_range=0.05)
+    encoder = PromptEncoder(chatml, PARROT)
+    (prompt,) = encoder.encode(encoder.windows("Home\nWhales sing."))
+    ids = torch.tensor([prompt + chatml("remove_lines(line_start=0, line_end=1)\n" * 12)["input_ids"]])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(120):
+        loss = model(ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(folder)
+    return functools.partial(CausalLMRefiner, str(folder), preset=PARROT, device="cpu")

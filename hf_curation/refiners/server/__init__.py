@@ -8,6 +8,7 @@ from hf_curation.refiners.server.failures import (
     ServerRefused,
     TooManyFailures,
 )
+from hf_curation.refiners.server.form import RequestForm
 from hf_curation.refiners.server.policy import ServerPolicy
 from hf_curation.refiners.server.refiner import ServerRefiner
 from hf_curation.refiners.server.stats import ServerStats
@@ -15,6 +16,7 @@ from hf_curation.refiners.server.stats import ServerStats
 __all__ = [
     "FAILURES",
     "KeyUnusable",
+    "RequestForm",
     "ServerDown",
     "ServerFailure",
     "ServerPolicy",

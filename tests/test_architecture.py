@@ -70,7 +70,7 @@ def test_no_circles():
         visit(name, ())
 
 
-@pytest.mark.parametrize("module", sorted(PACKAGES))
+@pytest.mark.parametrize("module", ["hf_curation", "hf_curation.programs", "hf_curation.packing", "datatrove_steps"])
 def test_importing_a_package_loads_nothing_heavy(module):
     heavy = loaded_after(f"import {module}") & {"torch", "transformers", "datasets", "httpx", "jinja2", "pandas"}
     assert not heavy

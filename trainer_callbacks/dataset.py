@@ -1,0 +1,202 @@
+"""The training data of a MeCo run: rows of the conditioned phase, then rows of the cooldown, in their final order.
+
+The phase is a pure function of the position: row `i` is trained at optimizer step `i // samples_per_step`. So it is
+exact with any number of DataLoader workers, under gradient accumulation, on several processes and after a resume. It
+needs the data in order: `train_sampling_strategy="sequential"` in TrainingArguments (the callback checks it); the rows
+are shuffled already, by a seed, each phase for itself.
+"""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from hf_curation.files.atomic import canonical_json
+from hf_curation.metadata import DEFAULT_TEMPLATE, MissingPolicy, PrefixEncoder, PrefixTemplate, parse_template
+from hf_curation.packing.plan import DocumentLengths, PackPlan, make_plan
+from hf_curation.packing.prefixes import PrefixTable, document_lengths, prefix_table
+from hf_curation.packing.schedule import Phase, Schedule
+from hf_curation.packing.segments import SpecialTokens
+from hf_curation.packing.store import TokenStore
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRows:
+    """The rows of one phase."""
+
+    store: TokenStore
+    table: PrefixTable
+    is_conditioned_D: np.ndarray[Any, np.dtype[np.bool_]]
+    plan: PackPlan
+    num_rows: int
+    """Rows of the plan that are used."""
+
+    def segments(self, row: int) -> list[dict[str, Any]]:
+        """Return the documents of one row, as `MeCoDataCollator` takes them."""
+        plan, parts = self.plan, []
+        for p in range(plan.rows_R1[row], plan.rows_R1[row + 1]):
+            document = int(plan.document_P[p])
+            parts.append(
+                {
+                    "input_ids": self.store.tokens(document, int(plan.start_P[p]), int(plan.length_P[p])),
+                    "metadata_ids": self.table.ids(document) if self.is_conditioned_D[document] else (),
+                    "ends": bool(plan.tail_P[p]),
+                    "document": document,
+                }
+            )
+        return parts
+
+
+class MeCoDataset(Dataset[dict[str, Any]]):
+    """Map-style rows for `MeCoDataCollator`; `len(dataset) == max_steps * samples_per_step`.
+
+    Args:
+        store: Tokenized documents, or the folder of a token store.
+        tokenizer: The one that wrote the store.
+        seq_len: Tokens per row.
+        samples_per_step: Rows per optimizer step: processes x per-device batch x accumulation. `geometry_of(args)`
+            takes it from TrainingArguments.
+        max_steps: Optimizer steps of the run; None: as many as one pass over the data gives.
+        schedule: Which documents are conditioned.
+        template: What is written in front.
+        on_missing: What a document without a value gets; used when `template` is text.
+        cooldown_store: Documents of the cooldown (the paper trains it on new data); None: a part of `store` that the
+            conditioned phase does not see.
+        plan: How documents are packed: `best_fit`, `truncate` (the paper), or `split`.
+        seed: Of the order.
+        allow_repeats: Let the data be used again when the run needs more rows than there are; else that is an error.
+
+    Raises:
+        ValueError: if the data does not suffice, another tokenizer wrote the store, or a column is missing.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore | str | Path,
+        tokenizer: Any,  # noqa: ANN401 - a transformers tokenizer
+        *,
+        seq_len: int,
+        samples_per_step: int,
+        max_steps: int | None = None,
+        schedule: Schedule | None = None,
+        template: PrefixTemplate | str = DEFAULT_TEMPLATE,
+        on_missing: MissingPolicy | str = MissingPolicy.DROP_PREFIX,
+        cooldown_store: TokenStore | str | Path | None = None,
+        plan: str = "best_fit",
+        seed: int = 0,
+        allow_repeats: bool = False,
+    ) -> None:
+        if samples_per_step < 1:
+            raise ValueError(f"samples_per_step must be at least 1, got {samples_per_step}")
+        self.schedule = schedule or Schedule()
+        self.seq_len, self.samples_per_step, self.seed, self.plan = seq_len, samples_per_step, seed, plan
+        if isinstance(template, str):
+            template = parse_template(template, on_missing=MissingPolicy(on_missing))
+        self.template = template
+        self._special = SpecialTokens.of(tokenizer)
+        self._encoder = PrefixEncoder(tokenizer, template)
+        stores = [TokenStore(s) if isinstance(s, str | Path) else s for s in (store, cooldown_store) if s is not None]
+        for one in stores:
+            one.check_tokenizer(tokenizer)
+        self.tables = [prefix_table(one, self._encoder) for one in stores]
+        self._lay_out(stores, max_steps, allow_repeats)
+
+    @property
+    def switch_row(self) -> int:
+        """First row of the cooldown."""
+        return self.switch_step * self.samples_per_step
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of everything that decides the order and content of rows: equal fingerprints, equal runs."""
+        facts = [
+            [phase.store.fingerprint for phase in self._phases.values()],
+            [self.seq_len, self.samples_per_step, self.max_steps, self.seed, self.plan],
+            [str(getattr(self.schedule, name)) for name in self.schedule.__slots__],
+            self.template.describe(),
+        ]
+        return sha256(canonical_json(facts)).hexdigest()
+
+    def phase_of(self, row: int) -> Phase:
+        """Return the phase that a row belongs to."""
+        return Phase.COOLDOWN if row >= self.switch_row else Phase.CONDITIONED
+
+    def __len__(self) -> int:
+        """Return the number of rows of the run."""
+        return self.max_steps * self.samples_per_step
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """Return a row: its phase, and its documents in `segments`."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        phase = self.phase_of(row)
+        rows = self._phases[phase]
+        at = row - (self.switch_row if phase is Phase.COOLDOWN else 0)
+        return {"phase": phase.value, "segments": rows.segments(at % rows.num_rows)}
+
+    def _lay_out(self, stores: list[TokenStore], max_steps: int | None, allow_repeats: bool) -> None:
+        """Plan both phases and decide at which step they meet."""
+        documents = self._share_out(stores)
+        self._phases = {
+            phase: self._plan_phase(phase, stores[index], self.tables[index], chosen_D)
+            for phase, (index, chosen_D) in documents.items()
+        }
+        available = {phase: rows.num_rows for phase, rows in self._phases.items()}
+        self.max_steps = self._steps_in(available) if max_steps is None else max_steps
+        self.switch_step = self.schedule.switch_step(self.max_steps)
+        steps = {Phase.CONDITIONED: self.switch_step, Phase.COOLDOWN: self.max_steps - self.switch_step}
+        for phase, num_steps in steps.items():
+            needed, there = num_steps * self.samples_per_step, available.get(phase, 0)
+            if needed > there and not (allow_repeats and there):
+                raise ValueError(
+                    f"the {phase} phase needs {needed} rows of {self.seq_len} tokens ({num_steps} steps of "
+                    f"{self.samples_per_step}) and the data gives {there}: lower max_steps, add data, "
+                    "or set allow_repeats=True"
+                )
+
+    def _share_out(self, stores: list[TokenStore]) -> dict[Phase, tuple[int, np.ndarray[Any, Any]]]:
+        """Return for each phase which store serves it, and which documents of it."""
+        everything = np.arange(len(stores[0]))
+        if not self.schedule.has_cooldown:
+            return {Phase.CONDITIONED: (0, everything)}
+        if len(stores) == 2:
+            return {Phase.CONDITIONED: (0, everything), Phase.COOLDOWN: (1, np.arange(len(stores[1])))}
+        order_D = np.random.Generator(np.random.PCG64(self.seed)).permutation(len(stores[0]))
+        seen_D = np.cumsum(stores[0].lengths_D[order_D])
+        share = 1 - self.schedule.cooldown_fraction
+        cut = int(np.searchsorted(seen_D, share * seen_D[-1])) if len(seen_D) else 0
+        return {Phase.CONDITIONED: (0, np.sort(order_D[:cut])), Phase.COOLDOWN: (0, np.sort(order_D[cut:]))}
+
+    def _plan_phase(
+        self, phase: Phase, store: TokenStore, table: PrefixTable, chosen_D: np.ndarray[Any, Any]
+    ) -> PhaseRows:
+        ids = store.table["id"]
+        is_conditioned_D = np.zeros(len(store), dtype=np.bool_)
+        is_conditioned_D[chosen_D] = [self.schedule.is_conditioned(phase, i.as_py()) for i in ids.take(chosen_D)]
+        whole = document_lengths(store, self._special, table, is_conditioned_D)
+        chosen = DocumentLengths(
+            body_D=whole.body_D[chosen_D], head_D=whole.head_D[chosen_D], tail_D=whole.tail_D[chosen_D]
+        )
+        plan = make_plan(self.plan, chosen, seq_len=self.seq_len, seed=self.seed + (phase is Phase.COOLDOWN))
+        plan = replace(plan, document_P=chosen_D[plan.document_P])
+        return PhaseRows(store, table, is_conditioned_D, plan, plan.num_rows)
+
+    def _steps_in(self, available: dict[Phase, int]) -> int:
+        """Return the most steps whose two phases the rows suffice for."""
+        rows, cool = available[Phase.CONDITIONED], available.get(Phase.COOLDOWN, 0)
+        for steps in range((rows + cool) // self.samples_per_step, 0, -1):
+            switch = self.schedule.switch_step(steps)
+            if switch * self.samples_per_step <= rows and (steps - switch) * self.samples_per_step <= cool:
+                return steps
+        raise ValueError(
+            f"the data gives {rows} + {cool} rows of {self.seq_len} tokens, fewer than one step of "
+            f"{self.samples_per_step} in each phase: add data or shorten seq_len"
+        )
+
+
+def geometry_of(args: Any) -> int:  # noqa: ANN401 - transformers.TrainingArguments
+    """Return the rows per optimizer step of a run: processes x per-device batch x gradient accumulation."""
+    return int(args.world_size * args.train_batch_size * args.gradient_accumulation_steps)

@@ -85,7 +85,6 @@ def annotate(original: str, edits: Sequence[Edit], *, first_number: int = 0) -> 
     Lines end at `\r\n`, `\r` or `\n`, as in `programs.lines`; spans count characters of the text as it came.
     """
     first = 0  # the first edit that may still touch the present line or one after it
-    separator_removed = False
     for number, (start, end, stop) in enumerate(_spans(original), first_number):
         is_last = stop == end
         while first < len(edits) and edits[first].end < start:
@@ -98,14 +97,12 @@ def annotate(original: str, edits: Sequence[Edit], *, first_number: int = 0) -> 
             if edit.end > start or edit.start == edit.end or is_last:
                 here.append(edit)
         before, segments, after = _segments(original, start, end, here)
-        removed_after = any(edit.start <= end and edit.end >= stop > end for edit in here)
-        blank_removed = start == end and (separator_removed if is_last else removed_after)
-        gone = all(segment.kind == "del" for segment in segments) and (bool(segments) or blank_removed)
+        blank_gone = start == end and any(_takes_break(edit, original, end, stop) for edit in here)
+        gone = all(segment.kind == "del" for segment in segments) and (bool(segments) or blank_gone)
         kind: LineKind = "removed" if gone else "changed" if any(s.kind != "keep" for s in segments) else "kept"
         yield from map(_added, before)
         yield Line(kind, number, tuple(chain.from_iterable(map(_shorten, segments))), end - start)
         yield from map(_added, after)
-        separator_removed = removed_after or any(edit.start <= end and edit.end >= stop for edit in here)
 
 
 def fold(lines: Iterable[Line]) -> Iterator[Block]:
@@ -143,10 +140,9 @@ def _within(max_bytes: int, blocks: Iterable[Block]) -> Diff:
     is_full = False
     for block in blocks:
         lines: list[Line] = []
-        used += BLOCK_BYTES
-        for line in block.lines:
-            cost = _line_bytes(line) if not is_full else 0
-            is_full = is_full or used + cost > max_bytes
+        for line in () if is_full else block.lines:
+            cost = _line_bytes(line) + (0 if lines else BLOCK_BYTES)
+            is_full = used + cost > max_bytes
             if is_full:
                 break
             used += cost
@@ -175,6 +171,15 @@ def _spans(text: str) -> Iterator[tuple[int, int, int]]:
         yield start, match.start(), match.end()
         start = match.end()
     yield start, len(text), len(text)
+
+
+def _takes_break(edit: Edit, original: str, end: int, stop: int) -> bool:
+    """Whether `edit` takes the break that goes with a line: the one after it, or at the very end the one before it."""
+    at_break = edit.start < len(original) and original[edit.start] in "\r\n"
+    removes_end = edit.end == len(original) and at_break
+    if end == stop:
+        return removes_end
+    return edit.start <= end and edit.end >= stop and not (removes_end and edit.start == end)
 
 
 def _segments(

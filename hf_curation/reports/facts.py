@@ -7,11 +7,13 @@ was made is nobody's business.
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, Final
 
 from hf_curation.files.accounts import StageAccount, add_stages
 from hf_curation.files.manifest import Manifest
 from hf_curation.reports.statistics import RunStatistics
+
+TOKENS: Final = ("prompt_tokens", "output_tokens")
 
 
 @dataclass(slots=True)
@@ -29,8 +31,12 @@ class RunFacts:
     num_in: int | None = None
     """Documents that came in; None without manifests."""
     num_out: int | None = None
-    totals: Counter[str] = field(default_factory=Counter)
-    """Sums over all stages: `prompt_tokens`, `output_tokens`, ..."""
+    chars_in: int | None = None
+    """Characters that came to the first refining stage."""
+    chars_out: int | None = None
+    """Characters that were written."""
+    tokens: Counter[str] = field(default_factory=Counter)
+    """`prompt_tokens` and `output_tokens` of all refiners."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts as JSON-ready values, without the resolved options (they may name paths)."""
@@ -41,7 +47,9 @@ class RunFacts:
             "config_sha256": self.config_sha256,
             "input_fingerprint": self.input_fingerprint,
             "documents_in": self.num_in,
-            "totals": dict(sorted(self.totals.items())),
+            "chars_in": self.chars_in,
+            "chars_out": self.chars_out,
+            **{name: self.tokens[name] for name in TOKENS},
         }
 
     def warnings(self, stats: RunStatistics) -> list[str]:
@@ -83,8 +91,10 @@ def read_facts(folder: Path) -> RunFacts:
     stages = list(add_stages(ranks).values())
     if stages:
         facts.num_in, facts.num_out = stages[0].num_in, stages[-1].num_out
-        for stage in stages:
-            facts.totals.update(stage.totals)
+        facts.chars_in = next((stage.totals["chars_in"] for stage in stages if "chars_in" in stage.totals), None)
+        facts.chars_out = stages[-1].totals.get("chars_out")
+        for name in TOKENS:
+            facts.tokens[name] = sum(stage.totals[name] for stage in stages)
     return facts
 
 

@@ -8,14 +8,18 @@ uncompressed data each), only the columns that a report uses are decoded, and no
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from hf_curation.reports.tally import count_words
+
 BATCH_BYTES = 32 * 2**20
 MAX_BATCH_ROWS = 1024
 
+EXTRA_COLUMN = "extra_metadata"
+"""What fits into no column, as a JSON object in a string (the house's writers keep it there)."""
 STATUSES = frozenset({"kept", "edited", "dropped", "fallback"})
 
 # Field of `Page` -> the columns that may hold it, best first; a name also counts inside a struct column `metadata`.
@@ -63,17 +67,10 @@ class Page:
     kind: str | None = None
     title: str | None = None
 
-
-@dataclass(slots=True)
-class Quarantine:
-    """Documents that could not be read or refined, by reason."""
-
-    reasons: Counter[str] = field(default_factory=Counter)
-
     @property
-    def num_documents(self) -> int:
-        """How many documents the run set aside."""
-        return sum(self.reasons.values())
+    def result(self) -> str:
+        """What is left of the page in the data: nothing of a dropped one, whose row keeps the text it came with."""
+        return "" if self.status == "dropped" else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,30 +100,13 @@ class RunFolder:
             for file in self.files(part):
                 yield from _pages_of(file, dropped=part == "dropped")
 
-    def quarantine(self) -> Quarantine:
-        """Count the quarantined documents, by the reason each line gives."""
-        counted = Quarantine()
+    def quarantined(self) -> Counter[str]:
+        """Count the documents that could not be read or refined, by the reason that each line gives."""
+        reasons: Counter[str] = Counter()
         for file in self.files("quarantine", ".jsonl"):
             with file.open(encoding="utf-8", errors="replace") as lines:
-                counted.reasons.update(_quarantine_reason(line) for line in lines if line.strip())
-        return counted
-
-    def read_json(self, name: str) -> dict[str, Any]:
-        """Return a JSON object of the folder, or an empty one where the file is absent.
-
-        Raises:
-            ValueError: if the file is there and is not a JSON object.
-        """
-        path = self.path / name
-        if not path.exists():
-            return {}
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} is not JSON ({error}); run `hf-curation refine` again to write it") from error
-        if not isinstance(value, dict):
-            raise ValueError(f"{path} holds {type(value).__name__}, not a JSON object")
-        return value
+                count_words(reasons, (_quarantine_reason(line) for line in lines if line.strip()))
+        return reasons
 
 
 def _quarantine_reason(line: str) -> str:
@@ -139,81 +119,99 @@ def _quarantine_reason(line: str) -> str:
 
 
 def _pages_of(file: Path, *, dropped: bool) -> Iterator[Page]:
-    from pyarrow import parquet  # noqa: PLC0415 - `hf-curation report --help` need not load it
+    import pyarrow as pa  # noqa: PLC0415 - `hf-curation report --help` need not load it
+    from pyarrow import parquet  # noqa: PLC0415
 
-    with parquet.ParquetFile(file) as source:
-        paths = _column_paths(source)
-        if "text" not in paths:
-            raise ValueError(f"{file} has no column 'text'; its columns are {', '.join(source.schema_arrow.names)}")
-        rows = max(1, source.metadata.num_rows)
-        size = sum(source.metadata.row_group(i).total_byte_size for i in range(source.num_row_groups))
-        batch_size = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * rows // max(1, size)))
-        columns = sorted({".".join(path) for path in paths.values()})
-        for batch in source.iter_batches(batch_size=batch_size, columns=columns, use_threads=False):
-            for row in batch.to_pylist():
-                yield _page(row, paths, dropped=dropped)
-
-
-def _column_paths(source: Any) -> dict[str, tuple[str, ...]]:  # noqa: ANN401 - pyarrow has no types
-    """Return field of `Page` -> where this file keeps it."""
-    schema = source.schema_arrow
-    names = set(schema.names)
-    # Field by field: a struct column's children are not in `schema.names`.
-    nested = {child.name for child in schema.field("metadata").type} if _is_struct(schema, "metadata") else set()
-    paths: dict[str, tuple[str, ...]] = {}
-    for key, candidates in COLUMNS.items():
-        for name in candidates:
-            if name in names or name in nested:
-                paths[key] = (name,) if name in names else ("metadata", name)
-                break
-    return paths
+    try:
+        with parquet.ParquetFile(file) as source:
+            cells = _Cells(source.schema_arrow)
+            if "text" not in cells.paths:
+                raise ValueError(
+                    f"{file} has no column 'text'; its columns are {', '.join(source.schema_arrow.names)}"
+                )
+            for batch in source.iter_batches(_batch_size(source.metadata), columns=cells.columns, use_threads=False):
+                for row in batch.to_pylist():
+                    row[EXTRA_COLUMN] = _json_object(row.get(EXTRA_COLUMN))
+                    yield _page(cells, row, dropped=dropped)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is damaged ({error}); run `hf-curation refine` again to write it") from error
 
 
-def _is_struct(schema: Any, name: str) -> bool:  # noqa: ANN401
-    return name in schema.names and str(schema.field(name).type).startswith("struct<")
+def _batch_size(metadata: Any) -> int:  # noqa: ANN401 - pyarrow has no types
+    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    return int(max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * metadata.num_rows // max(1, size))))
 
 
-def _page(row: dict[str, Any], paths: dict[str, tuple[str, ...]], *, dropped: bool) -> Page:
-    def get(key: str) -> Any:  # noqa: ANN401 - a cell
-        path = paths.get(key)
-        if path is None:
-            return None
-        value = row[path[0]]
-        return value if len(path) == 1 or value is None else value.get(path[1])
+class _Cells:
+    """Where one file keeps the fields of `Page`: a column, a child of a struct `metadata`, or JSON in the extras."""
 
-    def words(key: str) -> tuple[str, ...]:
-        value = get(key)
-        return (value,) if isinstance(value, str) else tuple(str(item) for item in value or ())
+    def __init__(self, schema: Any) -> None:  # noqa: ANN401
+        names = set(schema.names)
+        is_struct = "metadata" in names and str(schema.field("metadata").type).startswith("struct<")
+        children = {child.name for child in schema.field("metadata").type} if is_struct else set()
+        self.paths: dict[str, tuple[str, ...]] = {}
+        for key, candidates in COLUMNS.items():
+            found: list[tuple[str, ...]] = [(name,) for name in candidates if name in names]
+            found += [("metadata", name) for name in candidates if name in children]
+            if found:
+                self.paths[key] = found[0]
+        self.columns = sorted({".".join(path) for path in self.paths.values()})
+        if EXTRA_COLUMN in names:
+            self.columns.append(EXTRA_COLUMN)
 
-    def string(key: str) -> str | None:
-        value = get(key)
+    def get(self, row: dict[str, Any], key: str) -> Any:  # noqa: ANN401 - a cell
+        """Return the cell of `key`; a value that its column could not hold lies in the extras."""
+        value: Any = row
+        for name in self.paths.get(key, ()):
+            value = None if value is None else value[name]
+        if key in self.paths and value is not None:
+            return value
+        extra = row[EXTRA_COLUMN]
+        return next((extra[name] for name in COLUMNS[key] if extra.get(name) is not None), None)
+
+    def string(self, row: dict[str, Any], key: str) -> str | None:
+        """Return the cell as a string; None where there is none."""
+        value = self.get(row, key)
         return None if value is None else str(value)
 
-    text = string("text") or ""
-    status = "dropped" if dropped else string("status") or "kept"
-    digest = string("original_sha256")
+    def words(self, row: dict[str, Any], key: str) -> tuple[str, ...]:
+        """Return the cell as strings; a cell that holds one string counts as a list of it."""
+        value = self.get(row, key)
+        return tuple(map(str, value)) if isinstance(value, list) else () if value is None else (str(value),)
+
+
+def _json_object(text: str | None) -> dict[str, Any]:
+    value = json.loads(text) if text else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _page(cells: _Cells, row: dict[str, Any], *, dropped: bool) -> Page:
+    text = cells.string(row, "text") or ""
+    status = "dropped" if dropped else cells.string(row, "status") or "kept"
+    page_id = cells.string(row, "id") or cells.string(row, "url") or _digest(text)
     if status not in STATUSES:
-        raise ValueError(f"page {string('id')!r} has refine_status {status!r}; it must be one of {sorted(STATUSES)}")
-    original = string("original_text")
+        raise ValueError(f"page {page_id!r} has refine_status {status!r}; it must be one of {sorted(STATUSES)}")
+    digest = cells.string(row, "original_sha256")
+    original = cells.string(row, "original_text")
     if original is None and (status in {"kept", "fallback"} or (status == "dropped" and _is_original(text, digest))):
         original = text
     return Page(
-        id=string("id") or string("url") or _digest(text),
+        id=page_id,
         text=text,
         status=status,
-        url=string("url"),
-        doc_program=string("doc_program") or "",
-        chunk_program=string("chunk_program") or "",
-        rejected=words("rejected"),
-        fallbacks=words("fallbacks"),
-        earlier_programs=words("earlier_programs"),
-        drop_reason=string("drop_reason"),
+        url=cells.string(row, "url"),
+        doc_program=cells.string(row, "doc_program") or "",
+        chunk_program=cells.string(row, "chunk_program") or "",
+        rejected=cells.words(row, "rejected"),
+        fallbacks=cells.words(row, "fallbacks"),
+        earlier_programs=cells.words(row, "earlier_programs"),
+        drop_reason=cells.string(row, "drop_reason"),
         original=original,
         original_sha256=digest,
-        gold_text=string("gold_text"),
-        language=string("language"),
-        kind=string("kind"),
-        title=string("title"),
+        gold_text=cells.string(row, "gold_text"),
+        language=cells.string(row, "language"),
+        kind=cells.string(row, "kind"),
+        title=cells.string(row, "title"),
     )
 
 

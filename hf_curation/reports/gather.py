@@ -59,5 +59,5 @@ def gather(path: Path, *, sample: int = DEFAULT_SAMPLE, seed: int = 0) -> RunRep
         stats.add(page, replay)
         stratum = "problem" if replay.problem else page.status
         chosen.offer(stratum, page.id, page.text, partial(view_page, page, replay, max_bytes=page_bytes))
-    stats.add_quarantined(folder.quarantine().reasons)
+    stats.add_quarantined(folder.quarantined())
     return RunReport(stats, read_facts(path), chosen.chosen(), sample, seed)

@@ -7,6 +7,7 @@ page text that slipped through escaping could not act.
 """
 
 from base64 import b64encode
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -15,14 +16,16 @@ from typing import Any, Final
 from hf_curation import __version__
 from hf_curation.programs.reasons import FALLBACKS, REASONS
 from hf_curation.reports.charts import bars, host_bars, length_plot, parts, share_plot
+from hf_curation.reports.facts import TOKENS
 from hf_curation.reports.gather import RunReport
-from hf_curation.reports.statistics import OUTCOMES, TOP_HOSTS, KindStatistics
+from hf_curation.reports.statistics import OUTCOMES, TOP_HOSTS, RunStatistics
 from hf_curation.reports.view import PageView
 from hf_curation.reports.visible import clip, filters, number, percent, short_number
 
 MAX_BYTES: Final = 3_000_000
 """Ceiling on the size of a report."""
 MAX_TITLE: Final = 200
+MAX_KIND: Final = 80
 
 HOW_TO_DIFF: Final = (
     "Run hf-curation refine with --keep-original to see every page with its removed lines and replaced strings."
@@ -65,6 +68,7 @@ def context(report: RunReport, pages: list[PageView], title: str | None) -> dict
         "stats": stats,
         "outcomes": parts((name, stats.outcomes[name]) for name in OUTCOMES),
         "warnings": report.facts.warnings(stats),
+        "length_note": _length_note(stats),
         "share_plot": share_plot(stats.share_removed.counts),
         "share_note": share_note,
         "length_plot": length_plot(stats.length_before, stats.length_after),
@@ -75,8 +79,10 @@ def context(report: RunReport, pages: list[PageView], title: str | None) -> dict
         "fallbacks": bars(stats.fallbacks, FALLBACKS, tone="fallback"),
         "dropped": bars(stats.dropped, tone="dropped"),
         "quarantined": bars(stats.quarantined, tone="quarantined"),
-        "kinds": [_kind_row(name, kind) for name, kind in sorted(stats.kinds.items())],
+        "kinds": _kind_table(stats),
         "pages": pages,
+        "opened": next((page for page in pages if page.status == "edited"), pages[0] if pages else None),
+        "filters": _filters(pages),
         "sample_note": _sample_note(report, pages),
         "has_originals": all(page.has_original for page in pages),
         "how_to_diff": HOW_TO_DIFF,
@@ -125,44 +131,66 @@ def _assets() -> dict[str, Any]:
 def _lead(report: RunReport) -> str:
     stats = report.stats
     who = " and ".join(dict.fromkeys(report.facts.refiners.values())) or "A refiner"
-    share = stats.share_of_chars_removed
-    what = "" if share is None else f" and took out {percent(share)} of their characters"
+    chars = _chars(report)
+    what = f" and took out {percent(1 - chars[1] / chars[0])} of their characters" if chars else ""
     return f"{who} read {number(stats.num_documents)} pages{what}."
+
+
+def _chars(report: RunReport) -> tuple[int, int] | None:
+    """Return characters before and after: counted here where every original is known, else what the run counted."""
+    stats, facts = report.stats, report.facts
+    if stats.is_measured and stats.chars_before:
+        return stats.chars_before, stats.chars_after
+    return (facts.chars_in, facts.chars_out) if facts.chars_in and facts.chars_out is not None else None
+
+
+def _length_note(stats: RunStatistics) -> str:
+    if stats.is_measured:
+        return ""
+    pages = stats.num_documents - stats.outcomes["quarantined"]
+    if stats.has_lengths:
+        return f"Measured on the {number(stats.measured)} of {number(pages)} pages whose original text is known."
+    return f"The original texts of edited pages are not in this run, so lengths before are unknown. {HOW_TO_DIFF}"
 
 
 def _tiles(report: RunReport) -> list[Tile]:
     stats = report.stats
     tiles = []
-    if stats.share_of_chars_removed is not None:
-        note = f"{short_number(stats.chars_before)} → {short_number(stats.chars_after)}"
-        tiles.append(Tile(percent(stats.share_of_chars_removed), "characters removed", note))
+    if chars := _chars(report):
+        note = f"{short_number(chars[0])} → {short_number(chars[1])}"
+        tiles.append(Tile(percent(1 - chars[1] / chars[0]), "of characters removed", note))
     documents = max(stats.num_documents, 1)
     edited, dropped = stats.outcomes["edited"], stats.outcomes["dropped"]
-    tiles.append(Tile(percent(edited / documents), "pages edited", f"{number(edited)}, and {number(dropped)} dropped"))
+    tiles.append(Tile(percent(edited / documents), "of pages edited", f"{number(edited)} · {number(dropped)} dropped"))
     calls, refused = sum(stats.operations.values()), sum(stats.rejected.values())
-    tiles.append(Tile(short_number(calls), "calls in programs", f"{number(refused)} more were not executed"))
-    if stats.f1_before.value is not None and stats.f1_after.value is not None:
-        note = f"{stats.f1_before.value:.3f} before, {number(stats.f1_after.count)} pages with gold text"
+    tiles.append(Tile(short_number(calls), "calls in programs", f"{number(refused)} not executed"))
+    if stats.f1_after.value is not None:
+        note = f"{number(stats.f1_after.count)} pages"
+        if stats.compares_f1:
+            note = f"{stats.f1_before.value:.3f} before · {note}"
         tiles.append(Tile(f"{stats.f1_after.value:.3f}", "word F1", note))
     if stats.replayed:
         exact = stats.replayed - sum(stats.problems.values())
         note = f"{number(exact)} of {number(stats.replayed)}"
-        tiles.append(Tile(percent(exact / stats.replayed), "pages replayed exactly", note))
+        tiles.append(Tile(percent(exact / stats.replayed), "of pages replay exactly", note))
     return tiles
 
 
-def _kind_row(name: str, kind: KindStatistics) -> dict[str, Any]:
-    removed = percent(1 - kind.chars_after / kind.chars_before) if kind.chars_before else "–"
-    f1 = ["–" if mean.value is None else f"{mean.value:.3f}" for mean in (kind.f1_before, kind.f1_after)]
-    return {
-        "name": clip(name, 80),
-        "pages": kind.pages,
-        "chars_before": kind.chars_before,
-        "chars_after": kind.chars_after,
-        "removed": removed,
-        "f1_before": f1[0],
-        "f1_after": f1[1],
-    }
+def _kind_table(stats: RunStatistics) -> dict[str, Any]:
+    """Return heads and rows of the table by page type, with the columns that this run can fill."""
+    heads = ["Type", "Pages"]
+    heads += ["Characters before", "after", "Removed"] if stats.is_measured else []
+    heads += ["Word F1 before"] if stats.compares_f1 else []
+    heads += ["after" if stats.compares_f1 else "Word F1"] if stats.f1_after.count else []
+    rows = []
+    for name, kind in sorted(stats.kinds.items()):
+        row = [clip(name, MAX_KIND), number(kind.pages)]
+        if stats.is_measured:
+            removed = percent(1 - kind.chars_after / kind.chars_before) if kind.chars_before else "–"
+            row += [number(kind.chars_before), number(kind.chars_after), removed]
+        means = [kind.f1_before] * stats.compares_f1 + [kind.f1_after] * (stats.f1_after.count > 0)
+        rows.append(row + ["–" if mean.value is None else f"{mean.value:.3f}" for mean in means])
+    return {"heads": heads, "rows": rows}
 
 
 def _sample_note(report: RunReport, pages: list[PageView]) -> str:
@@ -175,10 +203,15 @@ def _sample_note(report: RunReport, pages: list[PageView]) -> str:
     return note
 
 
+def _filters(pages: list[PageView]) -> list[tuple[str, int]]:
+    counts = Counter(page.status for page in pages)
+    return [("", len(pages)), *((name, counts[name]) for name in OUTCOMES if counts[name])]
+
+
 def _footer(report: RunReport) -> list[tuple[str, str]]:
     facts = report.facts
     refiners = [(f"{stage} refiner", clip(name, MAX_TITLE)) for stage, name in facts.refiners.items()]
-    tokens = [(name.replace("_", " "), number(facts.totals[name])) for name in _TOKENS if facts.totals[name]]
+    tokens = [(name.replace("_", " "), number(facts.tokens[name])) for name in TOKENS if facts.tokens[name]]
     hashes = [("config hash", facts.config_sha256), ("input fingerprint", facts.input_fingerprint)]
     command = f"hf-curation report OUTPUT --html FILE --sample {report.sample} --seed {report.seed}"
     return [
@@ -190,6 +223,3 @@ def _footer(report: RunReport) -> list[tuple[str, str]]:
         ("report", f"hf-curation {__version__}"),
         ("command", command),
     ]
-
-
-_TOKENS: Final = ("prompt_tokens", "output_tokens")

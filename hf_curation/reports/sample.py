@@ -64,17 +64,16 @@ class StratifiedSample(Generic[T]):
 
 
 def allocate(available: dict[str, int], size: int) -> dict[str, int]:
-    """Share `size` places among strata by `SHARES`, at least one each while places last, none past what there is.
+    """Share `size` places among strata: one each while places last, then by `SHARES`, none past what there is.
+
+    Places go out one by one to the stratum that is furthest behind its share (Sainte-Laguë), so a larger sample never
+    takes a place away from a stratum.
 
     >>> allocate({"edited": 100, "dropped": 1, "kept": 50}, 10)
     {'edited': 7, 'dropped': 1, 'kept': 2}
     """
-    strata = [name for name in SHARES if available.get(name)]
-    total_share = sum(SHARES[name] for name in strata)
-    counts = {name: 0 for name in strata}
-    for name in strata:
-        wanted = max(1, int(size * SHARES[name] / total_share))
-        counts[name] = min(wanted, available[name], size - sum(counts.values()))
-    for name in sorted(strata, key=lambda stratum: -SHARES[stratum]):  # places left over
-        counts[name] += min(available[name] - counts[name], size - sum(counts.values()))
+    counts = {name: 0 for name in SHARES if available.get(name)}
+    for _ in range(min(size, sum(available.values()))):
+        places = [name for name, count in counts.items() if count < available[name]]
+        counts[max(places, key=lambda name: (counts[name] == 0, SHARES[name] / (2 * counts[name] + 1)))] += 1
     return counts

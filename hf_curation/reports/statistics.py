@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hf_curation.evaluation.word_f1 import word_f1
 from hf_curation.programs.model import Edit
 from hf_curation.reports.custody import Replay
 from hf_curation.reports.folder import Page
-from hf_curation.reports.scoring import word_f1
 from hf_curation.reports.tally import Histogram, Mean, TopTally, count_words, length_edges, share_edges
 from hf_curation.reports.visible import host_of
 
@@ -69,9 +69,24 @@ class RunStatistics:
         return sum(self.outcomes.values())
 
     @property
+    def is_measured(self) -> bool:
+        """Whether the original text of every page is known; of edited pages it takes `--keep-original`."""
+        return self.measured == self.num_documents - self.outcomes["quarantined"]
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether enough original texts are known for charts of what went: those of some edited pages."""
+        return self.measured > 0 and (self.share_removed.total > 0 or not self.outcomes["edited"])
+
+    @property
+    def compares_f1(self) -> bool:
+        """Whether word F1 before and after are means over the same pages."""
+        return 0 < self.f1_before.count == self.f1_after.count
+
+    @property
     def share_of_chars_removed(self) -> float | None:
-        """Characters removed / characters before, over the measured pages."""
-        return 1 - self.chars_after / self.chars_before if self.chars_before else None
+        """Characters removed / characters before; None where some pages could not be measured."""
+        return 1 - self.chars_after / self.chars_before if self.chars_before and self.is_measured else None
 
     def add(self, page: Page, replay: Replay) -> None:
         """Count one page."""
@@ -88,8 +103,8 @@ class RunStatistics:
         if page.original is not None:
             self._add_lengths(page, page.original, kind)
             self.chars_by_operation.update(_chars_by_operation(page, page.original, replay.edits))
-        if page.gold_text is not None and page.original is not None and page.status != "dropped":
-            self._add_f1(page.original, page.text, page.gold_text, kind)
+        if page.gold_text is not None:
+            self._add_f1(page, page.gold_text, kind)
 
     def add_quarantined(self, reasons: Mapping[str, int]) -> None:
         """Count the documents that could not be read or refined."""
@@ -122,7 +137,7 @@ class RunStatistics:
             "page_types": {name: _kind_dict(kind) for name, kind in sorted(self.kinds.items())},
             "word_f1": {
                 "pages": self.f1_after.count,
-                "before": self.f1_before.value,
+                "before": self.f1_before.value if self.compares_f1 else None,
                 "after": self.f1_after.value,
             },
             "replayed": self.replayed,
@@ -141,7 +156,7 @@ class RunStatistics:
         return kind if kind in self.kinds or len(self.kinds) < MAX_KINDS else "other types"
 
     def _add_lengths(self, page: Page, original: str, kind: KindStatistics | None) -> None:
-        before, after = len(original), 0 if page.status == "dropped" else len(page.text)
+        before, after = len(original), len(page.result)
         self.measured += 1
         self.chars_before += before
         self.chars_after += after
@@ -157,11 +172,13 @@ class RunStatistics:
             kind.chars_before += before
             kind.chars_after += after
 
-    def _add_f1(self, original: str, text: str, gold: str, kind: KindStatistics | None) -> None:
-        before, after = word_f1(original, gold), word_f1(text, gold)
+    def _add_f1(self, page: Page, gold: str, kind: KindStatistics | None) -> None:
+        after = word_f1(page.result, gold)
+        before = None if page.original is None else word_f1(page.original, gold)
         for target in (self, kind) if kind is not None else (self,):
-            target.f1_before.add(before)
             target.f1_after.add(after)
+            if before is not None:
+                target.f1_before.add(before)
 
 
 def _chars_by_operation(page: Page, original: str, edits: Sequence[Edit]) -> Counter[str]:

@@ -4,13 +4,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from hf_curation.evaluation.word_f1 import word_f1
 from hf_curation.programs.model import Edit
 from hf_curation.programs.reasons import FALLBACKS, REASONS
 from hf_curation.reports.custody import PROBLEMS, Replay
 from hf_curation.reports.diff import Diff, diff
 from hf_curation.reports.folder import Page
-from hf_curation.reports.scoring import word_f1
-from hf_curation.reports.visible import clip, link_of, markup_bytes
+from hf_curation.reports.visible import clip, host_of, link_of, markup_bytes
 
 MAX_FIELD = 300
 MAX_WORDS = 12
@@ -36,6 +36,8 @@ class PageView:
     id: str
     status: str
     url: str
+    address: tuple[str, str, str]
+    """What names the page in the list: (before the host, the host, after it), without `https://`."""
     link: str | None
     facts: tuple[tuple[str, str], ...]
     """(name, value) of language, type, title, where the run knows them."""
@@ -53,13 +55,21 @@ class PageView:
     checked: bool
     chars_before: int | None
     chars_after: int
-    f1_before: float | None = None
-    f1_after: float | None = None
+    f1: tuple[float, float] | None = None
+    """Word F1 before and after; None without gold text or without the original."""
 
     @property
     def share_removed(self) -> float | None:
         """Share of the page's characters that went; None where the original is not known."""
         return 1 - self.chars_after / self.chars_before if self.chars_before else None
+
+    @property
+    def cut(self) -> str:
+        """The share removed as the list shows it; a page may also have grown."""
+        share = self.share_removed or 0.0
+        if 0 < abs(share) < 0.005:
+            return f"{'−' if share > 0 else '+'}<1 %"
+        return f"{'−' if share > 0 else '+' if share < 0 else ''}{abs(share):.0%}".replace("%", " %")
 
 
 def view_page(page: Page, replay: Replay, *, max_bytes: int) -> PageView:
@@ -74,12 +84,12 @@ def view_page(page: Page, replay: Replay, *, max_bytes: int) -> PageView:
     has_diff = page.original is not None and not replay.is_chained
     source = page.original if has_diff and page.original is not None else page.text
     edits = (Edit(0, len(source)),) if page.status == "dropped" else replay.edits if has_diff else ()
-    is_scored = page.gold_text is not None and page.original is not None and page.status != "dropped"
     facts = (("type", page.kind), ("language", page.language), ("title", page.title))
     return PageView(
         id=clip(page.id, MAX_FIELD),
         status=page.status,
         url=clip(page.url or "", MAX_FIELD),
+        address=_address(page),
         link=link_of(page.url),
         facts=tuple((name, clip(value, MAX_FIELD // 2)) for name, value in facts if value),
         programs=programs,
@@ -92,9 +102,8 @@ def view_page(page: Page, replay: Replay, *, max_bytes: int) -> PageView:
         problem=PROBLEMS[replay.problem] if replay.problem else None,
         checked=replay.checked,
         chars_before=None if page.original is None else len(page.original),
-        chars_after=0 if page.status == "dropped" else len(page.text),
-        f1_before=word_f1(page.original or "", page.gold_text or "") if is_scored else None,
-        f1_after=word_f1(page.text, page.gold_text or "") if is_scored else None,
+        chars_after=len(page.result),
+        f1=_scores(page),
     )
 
 
@@ -104,6 +113,21 @@ def clip_markup(text: str, max_bytes: int) -> str:
     while length and (size := markup_bytes(text[:length])) > max_bytes:
         length = min(length - 1, length * max_bytes // size)
     return clip(text, length)
+
+
+def _scores(page: Page) -> tuple[float, float] | None:
+    if page.gold_text is None or page.original is None:
+        return None
+    return word_f1(page.original, page.gold_text), word_f1(page.result, page.gold_text)
+
+
+def _address(page: Page) -> tuple[str, str, str]:
+    host = host_of(page.url)
+    if page.url is None or host is None:
+        return "", "", clip(page.url or page.id, MAX_FIELD)
+    start, found, end = page.url.partition("://")[2].partition(host)
+    # "EXAMPLE.org" is found as "" here: then the address stands as it came.
+    return (start, found, clip(end, MAX_FIELD)) if found else ("", "", clip(page.url, MAX_FIELD))
 
 
 def _words(words: tuple[str, ...], meanings: dict[str, str]) -> tuple[Word, ...]:

@@ -67,7 +67,8 @@ def host_of(url: str | None) -> str | None:
         host = parts.hostname
     except ValueError:  # "http://[not-an-address"
         return None
-    if parts.scheme not in {"http", "https"} or not host:
+    # A browser reads a backslash as a slash: what stands before it is the host there, and after it here.
+    if parts.scheme not in {"http", "https"} or not host or "\\" in parts.netloc:
         return None
     host = host.rstrip(".")
     # An IPv6 address is the one host with colons in it, and only inside brackets.

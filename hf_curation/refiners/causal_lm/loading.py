@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
+_SPM_PACKAGES = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where the weights of a causal LM are."""
@@ -40,7 +43,7 @@ def need_transformers() -> None:
         ImportError: with the pip command, if not.
     """
     for module in ("torch", "transformers"):
-        if find_spec(module) is None:
+        if not is_installed(module):
             raise ImportError(f"`{module}` is needed to run a causal LM: pip install 'hf-curation[refine]'")
 
 
@@ -56,16 +59,13 @@ def load_tokenizer(source: Source) -> "PreTrainedTokenizerBase":
     try:
         return AutoTokenizer.from_pretrained(source.model, **source.hub_options)
     except (ValueError, ImportError, TypeError) as error:
-        missing = [package for package, module in _SPM_PACKAGES.items() if find_spec(module) is None]
+        missing = [package for package, module in _SPM_PACKAGES.items() if not is_installed(module)]
         if missing:
             raise ImportError(
                 f"the tokenizer of {source.model} could not be loaded; models that ship tokenizer.model, as those of "
                 f"ProX do, need {' and '.join(missing)}: pip install {' '.join(missing)}"
             ) from error
         raise ValueError(f"the tokenizer of {source.model} could not be loaded: {first_line(error)}") from error
-
-
-_SPM_PACKAGES = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
 
 
 def load_config(source: Source) -> "PretrainedConfig":
@@ -105,7 +105,7 @@ def load_model(source: Source, *, device: str | None, dtype: str) -> "PreTrained
 
 
 def _with_adapter(model: "PreTrainedModel", adapter: str) -> "PreTrainedModel":
-    if find_spec("peft") is None:
+    if not is_installed("peft"):
         raise ImportError("`peft` is needed to load an adapter: pip install 'hf-curation[refine]'")
     folder = Path(adapter)
     if folder.is_dir() and not (folder / "adapter_model.safetensors").is_file():
@@ -113,6 +113,14 @@ def _with_adapter(model: "PreTrainedModel", adapter: str) -> "PreTrainedModel":
     from peft import PeftModel  # noqa: PLC0415
 
     return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+
+
+def is_installed(module: str) -> bool:
+    """Say whether `module`, which may be a dotted name, can be imported."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # its parent package is missing
+        return False
 
 
 def first_line(error: BaseException) -> str:

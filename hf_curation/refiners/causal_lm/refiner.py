@@ -29,6 +29,8 @@ from hf_curation.refiners.prompts import Preset, PromptEncoder, get_preset, rest
 logger = logging.getLogger(__name__)
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
+MAX_FAILURES_IN_A_ROW = 16
+"""So many windows failing one after the other are no fault of theirs; the run then fails instead of keeping text."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -81,6 +83,7 @@ class CausalLMRefiner:
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._room = self.batch_tokens
+        self._failures_in_a_row = 0
 
     def __getstate__(self) -> dict[str, Any]:
         loaded = {"_source", "_tokenizer", "_config", "_prompts", "_decoder"}
@@ -112,6 +115,9 @@ class CausalLMRefiner:
         """Return one draft per window, in order. A window that fails alone is a draft with its error.
 
         Batches are formed over all windows, so give many at once. Out of memory halves the batch, for good.
+
+        Raises:
+            RuntimeError: when 16 windows in a row have failed, each by itself.
         """
         if not windows:
             return []
@@ -140,12 +146,16 @@ class CausalLMRefiner:
         except (RuntimeError, ValueError, MemoryError) as error:
             failure, is_memory = first_line(error), _is_out_of_memory(error)
         else:
+            self._failures_in_a_row = 0
             return [
                 Draft(restore(done.text), done.finish_reason, None, len(prompt), done.num_tokens)
                 for prompt, done in zip(prompts, completions, strict=True)
             ]
         # Outside `except`: the traceback would keep the batch's tensors alive.
         if len(prompts) == 1:
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+                raise RuntimeError(f"{self._failures_in_a_row} windows in a row failed, the last with {failure}")
             return [Draft("", "error", failure, len(prompts[0]))]
         if is_memory:
             _free_memory()

@@ -18,7 +18,7 @@ from hf_curation.refiners.base import Stage, Window
 from hf_curation.refiners.prompts.neutral import neutralise
 from hf_curation.refiners.prompts.presets import Preset, Template
 from hf_curation.refiners.prompts.render import framing, render_page, system_messages
-from hf_curation.refiners.windows import cut_windows, document_window
+from hf_curation.refiners.windows import MIN_BUDGET, cut_windows, document_window
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -32,7 +32,7 @@ class PromptEncoder:
     """The prompts of one preset in the token ids of one tokenizer.
 
     Raises:
-        ValueError: if the preset wants a chat template and the tokenizer has none.
+        ValueError: if the preset wants a chat template and the tokenizer has none, or leaves no room for a page.
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", preset: Preset) -> None:
@@ -49,11 +49,21 @@ class PromptEncoder:
         cut = min((at for token in self._control if (at := after.find(token)) >= 0), default=len(after))
         self._behind_page, self._after = after[:cut], self._trusted(after[cut:])
         self._newline = self._untrusted(["\n"])[0]
+        if preset.stage is Stage.DOCUMENT and self._page_tokens < MIN_BUDGET:
+            raise ValueError(
+                f"window_tokens={preset.window_tokens} is for the whole prompt of preset {preset.name!r}, whose "
+                f"template takes {self.overhead} already; pass {self.overhead + _SEAM_TOKENS + MIN_BUDGET} or more"
+            )
 
     @property
     def overhead(self) -> int:
         """Tokens of a prompt that are not the page's."""
         return len(self._before) + len(self._untrusted([self._behind_page])[0]) + len(self._after)
+
+    @property
+    def _page_tokens(self) -> int:
+        """What a document prompt leaves for the page."""
+        return self.preset.window_tokens - self.overhead - _SEAM_TOKENS
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Return the cost of each text as part of a page, in tokens."""
@@ -63,7 +73,7 @@ class PromptEncoder:
         """Cut a page as the preset wants it: numbered windows, or one window that shows what fits of the page."""
         preset = self.preset
         if preset.stage is Stage.DOCUMENT:
-            return [document_window(text, self.count, preset.window_tokens - self.overhead - _SEAM_TOKENS)]
+            return [document_window(text, self.count, self._page_tokens)]
         return cut_windows(text, self.count, preset.window_tokens, dialect=preset.dialect, overlap=preset.overlap)
 
     def encode(self, windows: Sequence[Window]) -> list[list[int]]:

@@ -10,7 +10,7 @@ import torch
 
 from hf_curation.programs import Dialect, Scope, execute, parse_program
 from hf_curation.refiners.base import Refiner, Stage, Window
-from hf_curation.refiners.causal_lm import CausalLMRefiner
+from hf_curation.refiners.causal_lm import CausalLMRefiner, loading
 from hf_curation.refiners.causal_lm.decoding import Decoder
 from hf_curation.refiners.prompts import Preset, Template
 
@@ -197,6 +197,14 @@ def test_one_prompt_that_does_not_fit_in_memory_is_an_error_too(chatml_dir, fail
     assert {draft.finish_reason for draft in drafts} == {"error"}
 
 
+def test_a_model_that_fails_every_window_fails_the_run(chatml_dir, failing):
+    failing(lambda prompts: True, RuntimeError("CUDA error: device-side assert triggered"))
+    refiner = CausalLMRefiner(chatml_dir, **SHORT)
+    (window,) = refiner.windows("short")
+    with pytest.raises(RuntimeError, match="16 windows in a row failed, the last with RuntimeError: CUDA error"):
+        refiner.write([window] * 20)
+
+
 def test_a_prompt_past_the_models_context_is_not_run(chatml_dir):
     refiner = CausalLMRefiner(chatml_dir, **SHORT)
     huge = Window("word " * 9000, 0, Scope(0, 45_000, 0))
@@ -235,6 +243,27 @@ def test_a_model_too_short_for_the_preset_says_what_would_fit(chatml, tmp_path, 
 def test_mistakes_are_found_when_the_refiner_is_made(options, message):
     with pytest.raises(ValueError, match=message):
         CausalLMRefiner("m", **options)
+
+
+def test_a_tokenizer_that_needs_more_packages_says_which(chatml_dir, tmp_path, monkeypatch):
+    """The released ProX models ship tokenizer.model only; transformers then asks for tiktoken, which is no help."""
+    shutil.copytree(chatml_dir, tmp_path / "m")
+    (tmp_path / "m" / "tokenizer.json").unlink()
+    (tmp_path / "m" / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    (tmp_path / "m" / "tokenizer.model").write_bytes(b"no model at all")
+    refiner = CausalLMRefiner(str(tmp_path / "m"), preset="prox-web-chunk")
+    installed = loading.is_installed
+    packages = ("sentencepiece", "google.protobuf")
+    monkeypatch.setattr(loading, "is_installed", lambda name: name not in packages and installed(name))
+    with pytest.raises(ImportError, match="need sentencepiece and protobuf: pip install sentencepiece protobuf"):
+        refiner.windows("page")
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"), [("json", True), ("json.tool", True), ("no_such", False), ("no_such.part", False)]
+)
+def test_finds_installed_modules(module, expected):
+    assert loading.is_installed(module) is expected
 
 
 def test_an_adapter_changes_what_is_written_as_peft_itself_would(chatml_dir, tmp_path):

@@ -167,3 +167,10 @@ def test_added_tokens_that_are_plain_text_stay_tokens(chatml):
     assert encoder.count(["        "]) == [1]
     assert encoder.count(["<think>"])[0] > 1
     assert neutralise("        ") == "        "
+
+
+def test_a_document_prompt_leaves_room_for_a_page(llama2):
+    preset = get_preset("prox-web-doc")
+    assert PromptEncoder(llama2, replace(preset, window_tokens=68)).windows("You are")
+    with pytest.raises(ValueError, match=r"whose template takes 32 already; pass 68 or more"):
+        PromptEncoder(llama2, replace(preset, window_tokens=67))

@@ -1,1 +1,29 @@
-"""Thin adapters: datatrove PipelineSteps over hf_curation."""
+"""datatrove steps over `hf_curation`: readers, refining steps, writers, and builders of whole pipelines."""
+
+from datatrove_steps.columns import infer_columns
+from datatrove_steps.custody import record_custody
+from datatrove_steps.executors import LocalRanks, RanksFailedError
+from datatrove_steps.ledger import Ledger
+from datatrove_steps.pipelines import refine_pipeline
+from datatrove_steps.publish import FinishRun, PublishRank
+from datatrove_steps.readers import ReadDocuments
+from datatrove_steps.refine import RefineChunks, RefineDocuments
+from datatrove_steps.refine_plan import RefineConfig
+from datatrove_steps.writers import WriteJsonl, WriteParquet
+
+__all__ = [
+    "FinishRun",
+    "Ledger",
+    "LocalRanks",
+    "PublishRank",
+    "RanksFailedError",
+    "ReadDocuments",
+    "RefineChunks",
+    "RefineConfig",
+    "RefineDocuments",
+    "WriteJsonl",
+    "WriteParquet",
+    "infer_columns",
+    "record_custody",
+    "refine_pipeline",
+]

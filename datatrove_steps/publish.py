@@ -1,4 +1,8 @@
-"""The last step of a rank: check the accounts, give all files their final names, write the manifest."""
+"""The last steps: a rank becomes visible as a whole, and a run gets its card.
+
+A rank is published in this order: check the accounts, give all files their final names, write the manifest. A run is
+finished when every rank has its manifest, every file is in one, and the accounts balance over all ranks.
+"""
 
 import time
 from pathlib import Path
@@ -9,8 +13,10 @@ from datatrove.pipeline.base import PipelineStep
 
 from datatrove_steps.ledger import Ledger, RankLedger
 from hf_curation.files.accounts import check_chain
-from hf_curation.files.manifest import Manifest
+from hf_curation.files.atomic import write_json, write_whole
+from hf_curation.files.manifest import Manifest, check_run
 from hf_curation.files.plans import Plan
+from hf_curation.files.summary import readme, summarise
 
 _PROGRESS_S: Final = 0.5
 
@@ -81,3 +87,35 @@ class PublishRank(PipelineStep):  # type: ignore[misc]
         if self.progress_folder:
             self.progress_folder.mkdir(parents=True, exist_ok=True)
             (self.progress_folder / f"{rank:05d}").write_text(str(num_documents), encoding="ascii")
+
+
+class FinishRun(PipelineStep):  # type: ignore[misc]
+    """Check a whole run against its manifests and write `summary.json` and `README.md`. Runs as one task, at the end.
+
+    Args:
+        output_folder: the run's folder.
+        plan: the run's.
+    """
+
+    type = "💽 - WRITER"
+    name = "🧾 Finish run"
+
+    def __init__(self, output_folder: str | Path, plan: Plan) -> None:
+        super().__init__()
+        self.output_folder = Path(output_folder).absolute()
+        self.plan = plan
+
+    def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Write card and figures; yields nothing.
+
+        Raises:
+            ValueError: if a task is not finished, or the folder is not what the manifests say.
+            ConservationError: if documents appeared or vanished.
+        """
+        yield from data or ()
+        with self.track_time("run"):
+            manifests = check_run(self.output_folder, self.plan)
+            summary = summarise(manifests)
+            has_dropped = any(output.name.startswith("dropped/") for m in manifests for output in m.outputs)
+            write_whole(self.output_folder / "README.md", readme(summary, has_dropped=has_dropped).encode("utf-8"))
+            write_json(self.output_folder / "summary.json", summary, keep_order=True)

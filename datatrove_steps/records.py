@@ -17,7 +17,7 @@ _MAX_DEPTH: Final = 254  # orjson reads 1024 levels and writes 254
 def parse_line(line: bytes) -> tuple[Any, str | None]:
     """Return `(record, None)`, or `(None, reason)` with a key of `QUARANTINE_REASONS`.
 
-    Lines that orjson refuses and Python's `json` reads without loss (NaN, integers over 64 bits) are good.
+    Lines that orjson refuses and Python's `json` reads (NaN, Infinity) are good. Integers over 64 bits become floats.
     """
     try:
         record = orjson.loads(line)
@@ -35,28 +35,25 @@ def to_document(
     text_key: str = "text",
     id_key: str = "id",
 ) -> Document | str:
-    """Return the document of a record, or a key of `QUARANTINE_REASONS`. The record is used up.
+    """Return the document of a record, which is used up, or a key of `QUARANTINE_REASONS`.
 
     An id that is a string or an integer is the document's; without one it is `default_id`.
     """
     if not isinstance(record, dict):
         return "not_an_object"
-    text = record.pop(text_key, None)
+    text = record.get(text_key)
     if not isinstance(text, str):
-        reason = "missing_text" if text is None else "text_not_string"
-    elif not text or text.isspace():
-        reason = "empty_text"
-    else:
-        own_id = record.pop(id_key, None)
-        if isinstance(own_id, int) and not isinstance(own_id, bool):
-            own_id = str(own_id)
-        elif own_id is not None and not isinstance(own_id, str):
-            record[id_key] = own_id
-            own_id = None
-        return Document(text=text, id=own_id or default_id, metadata=_metadata(record))
-    if text is not None:
-        record[text_key] = text  # the quarantine keeps the record as it came
-    return reason
+        return "missing_text" if text is None else "text_not_string"
+    if not text or text.isspace():
+        return "empty_text"
+    del record[text_key]
+    own_id = record.pop(id_key, None)
+    if isinstance(own_id, int) and not isinstance(own_id, bool):
+        own_id = str(own_id)
+    elif own_id is not None and not isinstance(own_id, str):
+        record[id_key] = own_id
+        own_id = None
+    return Document(text=text, id=own_id or default_id, metadata=_metadata(record))
 
 
 def _metadata(record: dict[str, Any]) -> dict[str, Any]:

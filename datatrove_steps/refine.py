@@ -11,7 +11,7 @@ quarantined. A refiner that fails on `_MAX_FAILURES` documents in a row is broke
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -38,6 +38,7 @@ class _RefineStep(PipelineStep):  # type: ignore[misc]
         self,
         refiner: Refiner | str | os.PathLike[str] = "tagger",
         *,
+        refiner_options: Mapping[str, Any] | None = None,
         limits: Limits = DEFAULT_LIMITS,
         batch_size: int = 64,
         exclusion_writer: Any = None,  # noqa: ANN401 - any writer of datatrove's or ours
@@ -48,7 +49,10 @@ class _RefineStep(PipelineStep):  # type: ignore[misc]
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.refiner = refiner if isinstance(refiner, Refiner) else str(refiner)
+        self.refiner = str(refiner) if isinstance(refiner, (str, os.PathLike)) else refiner
+        self.refiner_options = dict(refiner_options or {})
+        if self.refiner_options and not isinstance(self.refiner, str):
+            raise ValueError("refiner_options go with a refiner's name; an object has its options already")
         self._check_stage(self.refiner)
         self.limits = limits
         self.batch_size = batch_size
@@ -69,38 +73,40 @@ class _RefineStep(PipelineStep):  # type: ignore[misc]
         refiner = self._load()
         account = StageAccount()
         with contextlib.ExitStack() as stack:
-            quarantine = stack.enter_context(Quarantine(self.quarantine, self.stage, rank, self.ledger))
+            quarantine = stack.enter_context(Quarantine(self.quarantine, self.stage.value, rank, self.ledger))
             writer = stack.enter_context(self.exclusion_writer) if self.exclusion_writer else None
             failures = 0
             for batch in _batches(data or (), self.batch_size):
                 account.num_in += len(batch)
                 with self.track_time("batch"):
-                    outcomes = self._refine_batch(batch, refiner, quarantine)
+                    outcomes = self._refine_batch(batch, refiner, quarantine, account)
                 for doc, outcome in zip(batch, outcomes, strict=True):
                     failures = failures + 1 if isinstance(outcome, Exception) else 0
-                    if failures == _MAX_FAILURES:
-                        raise RuntimeError(f"the refiner failed on {failures} documents in a row") from outcome
+                    if isinstance(outcome, Exception) and failures == _MAX_FAILURES:
+                        raise RuntimeError(
+                            f"the refiner failed on {failures} documents in a row: {outcome}"
+                        ) from outcome
                     if isinstance(outcome, Refined) and self._settle(doc, outcome, account, writer, rank):
                         yield doc
             account.quarantined = quarantine.counts
-            account.check(self.stage)
+            account.check(self.stage.value)
         self._report(account, refiner, rank)
 
     def _refine_batch(
-        self, batch: Sequence[Document], refiner: Refiner, quarantine: Quarantine
+        self, batch: Sequence[Document], refiner: Refiner, quarantine: Quarantine, account: StageAccount
     ) -> list[Refined | Exception | None]:
         """Return what came of every document; those without `Refined` have gone to the quarantine."""
         outcomes: list[Refined | Exception | None] = [None] * len(batch)
         sound: list[int] = []
         for i, doc in enumerate(batch):
             if reason := _unsound(doc.text):
-                quarantine.add_document(reason, doc)
+                _set_aside(quarantine, reason, doc, account)
             else:
                 sound.append(i)
         for i, outcome in zip(sound, _isolate([batch[i].text for i in sound], refiner, self.limits), strict=True):
             outcomes[i] = outcome
             if isinstance(outcome, Exception):
-                quarantine.add_document("refiner_error", batch[i], f"{type(outcome).__name__}: {outcome}")
+                _set_aside(quarantine, "refiner_error", batch[i], account, f"{type(outcome).__name__}: {outcome}")
         return outcomes
 
     def _settle(self, doc: Document, refined: Refined, account: StageAccount, writer: Any, rank: int) -> bool:  # noqa: ANN401
@@ -127,14 +133,16 @@ class _RefineStep(PipelineStep):  # type: ignore[misc]
                 self.stat_update(f"{prefix}{key}", value=value, unit="task")
         if self.ledger:
             page = self.ledger.page(rank)
-            page.close_stage(self.stage, account)
-            page.refiners[self.stage] = refiner.name
+            page.close_stage(self.stage.value, account)
+            # A model's folder is somewhere else on the next machine; its files are in the plan.
+            path = Path(refiner.name)
+            page.refiners[self.stage.value] = path.name if path.is_absolute() else refiner.name
 
     def _load(self) -> Refiner:
         if isinstance(self.refiner, str):
             from hf_curation.refiners.load import load_refiner  # noqa: PLC0415 - models load where they run
 
-            refiner = load_refiner(self.refiner, stage=self.stage)
+            refiner: Refiner = load_refiner(self.refiner, stage=self.stage, **self.refiner_options)
             self._check_stage(refiner)
             return refiner
         return self.refiner
@@ -156,6 +164,7 @@ class RefineDocuments(_RefineStep):
     Args:
         refiner: a `Refiner` of the document stage, which is pickled with the step; or a name or path for
             `load_refiner`, which is loaded where the step runs.
+        refiner_options: for `load_refiner`, with a name: `model`, `preset`, ...
         limits: the guards of execution.
         batch_size: the most documents that go to the refiner together; fewer where they are large.
         exclusion_writer: gets the dropped documents; None drops them with a count.
@@ -205,6 +214,13 @@ def _unsound(text: object) -> str | None:
     return None
 
 
+def _set_aside(quarantine: Quarantine, reason: str, doc: Document, account: StageAccount, detail: str = "") -> None:
+    num_chars = len(doc.text) if isinstance(doc.text, str) else 0
+    account.totals["chars_in"] += num_chars
+    account.totals["chars_quarantined"] += num_chars
+    quarantine.add_document(reason, doc, detail)
+
+
 def _isolate(texts: Sequence[str], refiner: Refiner, limits: Limits) -> list[Refined | Exception]:
     """Refine texts; the ones that raise come back as their exceptions, found by halving."""
     if not texts:
@@ -222,19 +238,17 @@ def _isolate(texts: Sequence[str], refiner: Refiner, limits: Limits) -> list[Ref
 
 def _count(account: StageAccount, text: str, refined: Refined, reason: str | None) -> None:
     result, totals = refined.result, account.totals
-    num_chars, num_lines = len(text), 0
-    totals["chars_in"] += num_chars
+    totals["chars_in"] += len(text)
     if reason:
         account.dropped[reason] += 1
-        totals["chars_dropped"] += num_chars
+        totals["chars_dropped"] += len(text)
     else:
         account.num_out += 1
         account.status[result.status] += 1
         totals["chars_out"] += len(result.text)
         if result.edits:
-            num_lines = _num_lines(text) - _num_lines(result.text)
-            totals["chars_removed"] += num_chars - len(result.text)
-            totals["lines_removed"] += num_lines
+            totals["chars_removed"] += len(text) - len(result.text)
+            totals["lines_removed"] += _num_lines(text) - _num_lines(result.text)
     totals["calls_applied"] += result.num_applied
     totals["calls_clamped"] += result.num_clamped
     totals["prompt_tokens"] += refined.prompt_tokens

@@ -172,9 +172,9 @@ def _optional(values: list[Any], field: Field, extras: Sequence[dict[str, Any]])
     """Return a column; values that do not fit are null in it and go to the extras."""
     if (field.metadata or {}).get(_MARK) == b"json":
         values = [None if value is None else to_json(value) for value in values]
+    bent = _bent_type(field)
     try:
-        # pyarrow would spell a string out into a list of its letters.
-        if not (pa.types.is_list(field.type) and any(isinstance(value, str) for value in values)):
+        if not (bent and any(isinstance(value, bent) for value in values)):
             return pa.array(values, type=field.type)
     except _NO_FIT:
         pass
@@ -186,10 +186,22 @@ def _optional(values: list[Any], field: Field, extras: Sequence[dict[str, Any]])
 
 
 def _fits(value: object, field: Field) -> bool:
-    if isinstance(value, str) and pa.types.is_list(field.type):
+    bent = _bent_type(field)
+    if bent and isinstance(value, bent):
         return False
     try:
         pa.array([value], type=field.type)
     except _NO_FIT:
         return False
     return True
+
+
+def _bent_type(field: Field) -> type | None:
+    """Return the Python type that pyarrow takes for this column without a word, and makes something else of."""
+    if pa.types.is_list(field.type):
+        return str  # spelled out into a list of letters
+    if pa.types.is_integer(field.type):
+        return float  # cut to a whole number
+    if pa.types.is_floating(field.type):
+        return bool
+    return bytes if pa.types.is_string(field.type) else None

@@ -37,11 +37,12 @@ class _RankWriter(PipelineStep):  # type: ignore[misc]
     type = "💽 - WRITER"
     suffix: str
 
-    def __init__(self, output_folder: str | Path, *, ledger: Ledger | None = None) -> None:
+    def __init__(self, output_folder: str | Path, *, prefix: str = "", ledger: Ledger | None = None) -> None:
         super().__init__()
         if "://" in str(output_folder):
             raise ValueError(f"{output_folder} is not a local folder; write locally, then push it in one commit")
         self.output_folder = Path(output_folder).absolute()
+        self.prefix = prefix
         self.ledger = ledger
         self._part: PartFile | None = None
         self._rank = 0
@@ -96,7 +97,7 @@ class _RankWriter(PipelineStep):  # type: ignore[misc]
     def _open(self, rank: int) -> None:
         self._rank = rank
         self._num_rows = 0
-        self._part = PartFile(self.output_folder / f"{rank:05d}{self.suffix}")
+        self._part = PartFile(self.output_folder / f"{self.prefix}{rank:05d}{self.suffix}")
         self._start(self._part)
 
     @abstractmethod
@@ -121,6 +122,7 @@ class WriteParquet(_RankWriter):
 
     Args:
         output_folder: a local folder.
+        prefix: what file names begin with, before the rank.
         columns: the metadata columns beside the custody columns: a `pyarrow.Schema` from `infer_columns`, or names and
             types (`string`, `int64`, `double`, `list<string>`, `json`, ...); None: only `url`. All other metadata goes
             to the column `extra_metadata`.
@@ -139,9 +141,10 @@ class WriteParquet(_RankWriter):
         columns: Schema | dict[str, str] | None = None,
         keep_original: bool = False,
         is_dropped: bool = False,
+        prefix: str = "",
         ledger: Ledger | None = None,
     ) -> None:
-        super().__init__(output_folder, ledger=ledger)
+        super().__init__(output_folder, prefix=prefix, ledger=ledger)
         self.schema = document_schema(columns, keep_original=keep_original, is_dropped=is_dropped)
         self._writer: Any = None
         self._waiting: list[Document] = []
@@ -179,6 +182,7 @@ class WriteJsonl(_RankWriter):
 
     Args:
         output_folder: a local folder.
+        prefix: what file names begin with, before the rank.
         compression: `gzip`, `zstd` (level 3, with checksum) or None.
         ledger: shared with `PublishRank`, in a pipeline that ends with one.
     """
@@ -190,9 +194,10 @@ class WriteJsonl(_RankWriter):
         output_folder: str | Path,
         *,
         compression: Literal["gzip", "zstd"] | None = "gzip",
+        prefix: str = "",
         ledger: Ledger | None = None,
     ) -> None:
-        super().__init__(output_folder, ledger=ledger)
+        super().__init__(output_folder, prefix=prefix, ledger=ledger)
         suffixes = {None: ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
         if compression not in suffixes:
             raise ValueError(f"compression must be 'gzip', 'zstd' or None, got {compression!r}")
@@ -201,7 +206,7 @@ class WriteJsonl(_RankWriter):
         self._stream: Any = None
         self._waiting: list[str] = []
         self._num_chars = 0
-        self._content = sha256()
+        self._content: Any = None  # a hash does not pickle
 
     def _start(self, part: PartFile) -> None:
         self._waiting, self._num_chars, self._content = [], 0, sha256()

@@ -31,7 +31,7 @@ class StageAccount:
     rejected: Counter[str] = field(default_factory=Counter)
     """Calls that were not executed, by key of `REASONS`."""
     totals: Counter[str] = field(default_factory=Counter)
-    """Sums in the unit that the name ends in or begins with: `chars_in`, `lines_removed`, `output_tokens`, ..."""
+    """Sums: `chars_in`, `chars_out`, `chars_removed`, `lines_removed`, `calls_applied`, `output_tokens`, ..."""
 
     @property
     def num_dropped(self) -> int:
@@ -44,7 +44,7 @@ class StageAccount:
         return self.quarantined.total()
 
     def check(self, name: str) -> None:
-        """Check the conservation law.
+        """Check the conservation law for documents and, where they are counted, for characters.
 
         Raises:
             ConservationError: if it does not hold.
@@ -54,6 +54,9 @@ class StageAccount:
                 f"{name}: {self.num_in} documents in, but {self.num_out} out + {self.num_dropped} dropped "
                 f"+ {self.num_quarantined} quarantined"
             )
+        gone = sum(self.totals[f"chars_{where}"] for where in ("out", "removed", "dropped", "quarantined"))
+        if "chars_in" in self.totals and self.totals["chars_in"] != gone:
+            raise ConservationError(f"{name}: {self.totals['chars_in']} characters in, {gone} accounted for")
 
     def add(self, other: Self) -> None:
         """Add the figures of another rank's account of the same stage."""

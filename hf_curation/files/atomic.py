@@ -109,15 +109,15 @@ def write_whole(path: Path, data: bytes) -> None:
         part.write(data)
 
 
-def canonical_json(value: object, *, indent: bool = False) -> bytes:
+def canonical_json(value: object, *, indent: bool = False, keep_order: bool = False) -> bytes:
     """Return `value` as JSON with sorted keys: equal values give equal bytes."""
-    option = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_DATACLASS
+    option = 0 if keep_order else orjson.OPT_SORT_KEYS
     return orjson.dumps(value, option=option | (orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if indent else 0))
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write `value` as readable JSON with sorted keys, whole or not at all."""
-    write_whole(path, canonical_json(value, indent=True))
+def write_json(path: Path, value: object, *, keep_order: bool = False) -> None:
+    """Write `value` as readable JSON, whole or not at all; keys are sorted unless their order says something."""
+    write_whole(path, canonical_json(value, indent=True, keep_order=keep_order))
 
 
 def remove_parts(folder: Path) -> int:

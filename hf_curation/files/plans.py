@@ -8,7 +8,7 @@ number of tasks, code) is refused with the first differences, or replaces the fo
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,7 +21,7 @@ SCHEMA_VERSION: Final = 1
 OUTPUT_PARTS: Final = ("data", "dropped", "quarantine")
 """Sub-folders whose files must all be in a manifest."""
 _OURS: Final = ("manifests", *OUTPUT_PARTS, "logs", "README.md", "summary.json", "plan.json")
-_CODE_SUFFIXES: Final = {".py", ".lark", ".json", ".safetensors", ".txt"}
+_CODE_SUFFIXES: Final = {".py", ".lark", ".json", ".safetensors", ".txt", ".model"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,8 @@ def code_digest(*folders: Path) -> str:
         for path in sorted(folder.rglob("*")):
             if path.suffix in _CODE_SUFFIXES and path.is_file():
                 digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode())
-                digest.update(sha256(path.read_bytes()).digest())
+                with path.open("rb") as file:
+                    digest.update(file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

@@ -1,0 +1,133 @@
+"""Running ranks on one machine so that a rank may fail, or be killed, without taking the others with it.
+
+datatrove's `LocalPipelineExecutor` runs ranks in a pool: the first rank that raises ends the pool and every rank in
+it, and when a worker is killed (out of memory) the pool waits for its answer for ever. Here every rank has a process
+of its own, and what it died of is told when all the others are through. Logs, statistics and completion markers are
+datatrove's, so its tools work, and launching again runs what is not complete.
+"""
+
+import copy
+import json
+import signal
+from collections import deque
+from typing import Any, Final
+
+import multiprocess  # type: ignore[import-untyped]
+from datatrove.executor.local import LocalPipelineExecutor
+from datatrove.utils.logging import logger
+from datatrove.utils.stats import PipelineStats
+from multiprocess.connection import wait  # type: ignore[import-untyped]
+
+_PRELOAD: Final = ["datatrove_steps.pipelines"]
+
+
+class RanksFailedError(RuntimeError):
+    """Some ranks of a run failed; the others are complete.
+
+    Attributes:
+        failures: rank -> why, in one line.
+    """
+
+    def __init__(self, failures: dict[int, str], world_size: int) -> None:
+        self.failures = failures
+        first = min(failures)
+        others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        super().__init__(f"task {first} of {world_size} failed: {failures[first]}{others}")
+
+
+class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
+    """datatrove's local executor, in which ranks do not die of each other.
+
+    With `workers=1` ranks run in this process, one after another. Otherwise up to `workers` processes run at a time,
+    forked from a server that has the steps imported, so that one more rank costs milliseconds.
+    """
+
+    def run(self) -> PipelineStats:
+        """Run every rank that is not complete.
+
+        Raises:
+            RanksFailedError: after all other ranks are through.
+        """
+        if self.depends and not self.depends._launched:
+            self.depends.run()
+        self._launched = True
+        ranks = self.get_incomplete_ranks(range(self.tasks))
+        if ranks:
+            self.save_executor_as_json()
+        logger.info(f"{len(ranks)} of {self.tasks} tasks to run")
+        failures = self._run_here(ranks) if self.workers == 1 else self._run_in_processes(ranks)
+        stats = self._merge_stats()
+        if failures:
+            raise RanksFailedError(failures, self.tasks)
+        return stats
+
+    def _run_here(self, ranks: list[int]) -> dict[int, str]:
+        failures: dict[int, str] = {}
+        for rank in ranks:
+            executor = copy.copy(self)
+            executor.pipeline = copy.deepcopy(self.pipeline)
+            try:
+                executor._run_for_rank(rank, 0)
+            except Exception as error:
+                failures[rank] = _in_one_line(error)
+        return failures
+
+    def _run_in_processes(self, ranks: list[int]) -> dict[int, str]:
+        context = multiprocess.get_context(self.start_method)
+        if self.start_method == "forkserver":
+            context.set_forkserver_preload(_PRELOAD)
+        waiting, slots = deque(ranks), deque(range(self.workers))
+        running: dict[int, tuple[Any, int, int, Any]] = {}
+        failures: dict[int, str] = {}
+        try:
+            while waiting or running:
+                while waiting and slots:
+                    rank, slot = waiting.popleft(), slots.popleft()
+                    answer, question = context.Pipe(duplex=False)
+                    process = context.Process(target=_run_rank, args=(self, rank, slot, question), daemon=True)
+                    process.start()
+                    question.close()
+                    running[process.sentinel] = process, rank, slot, answer
+                for sentinel in wait(list(running)):
+                    process, rank, slot, answer = running.pop(sentinel)
+                    slots.append(slot)
+                    process.join()
+                    if process.exitcode != 0:
+                        failures[rank] = _cause_of_death(process.exitcode, answer)
+        finally:
+            for process, *_ in running.values():
+                process.terminate()
+        return failures
+
+    def _merge_stats(self) -> PipelineStats:
+        """Add up the statistics of all complete ranks, of this launch and of earlier ones, and save them."""
+        total = PipelineStats()
+        for path in self.logging_dir.list_files("stats") if self.logging_dir.exists("stats") else ():
+            with self.logging_dir.open(path, "r") as file:
+                total = total + PipelineStats.from_json(json.load(file))
+        with self.logging_dir.open("stats.json", "w") as file:
+            total.save_to_disk(file)
+        return total
+
+
+def _run_rank(executor: LocalRanks, rank: int, slot: int, question: Any) -> None:  # noqa: ANN401 - a pipe's end
+    try:
+        executor._run_for_rank(rank, slot)
+    except Exception as error:  # datatrove has logged it
+        question.send(_in_one_line(error))
+        raise SystemExit(1) from None
+
+
+def _cause_of_death(exit_code: int, answer: Any) -> str:  # noqa: ANN401 - a pipe's end
+    if exit_code < 0:
+        hint = "; out of memory?" if exit_code == -signal.SIGKILL else ""
+        return f"its process was killed by {signal.Signals(-exit_code).name}{hint}"
+    try:
+        return str(answer.recv())
+    except EOFError:
+        return f"its process ended with exit code {exit_code}"
+
+
+def _in_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no message"
+    return text if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,145 @@
+"""`refine_pipeline`: a folder of documents in, a refined dataset out, on this machine or on Slurm by one argument.
+
+    OUTPUT/data/00000.parquet      the documents to train on; what `datasets.load_dataset(OUTPUT)` gives
+    OUTPUT/dropped/*.parquet       the documents left out, as they came, with `filter_reason`
+    OUTPUT/quarantine/*.jsonl      records and documents that could not be handled, with `reason`
+    OUTPUT/manifests/00000.json    per task: what it read, wrote and did; the last file that it writes
+    OUTPUT/plan.json               what was asked for; another plan does not touch the folder
+    OUTPUT/README.md summary.json  the card and the figures, once every task is finished
+    OUTPUT/logs/                   datatrove's logs, statistics and completion markers
+
+Running again goes on where it stopped: a task with a manifest of this plan is not run again. The number of tasks
+follows from the input alone, so that two machines make the same files.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from datatrove.executor.base import PipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+
+from datatrove_steps.columns import infer_columns
+from datatrove_steps.executors import LocalRanks
+from datatrove_steps.ledger import Ledger
+from datatrove_steps.publish import FinishRun, PublishRank
+from datatrove_steps.readers import ReadDocuments
+from datatrove_steps.refine import RefineChunks, RefineDocuments
+from datatrove_steps.refine_plan import RefineConfig, make_plan, refiner_of, refiner_options
+from datatrove_steps.tables import Schema
+from datatrove_steps.writers import WriteParquet
+from hf_curation.files.manifest import finished_ranks
+from hf_curation.files.plans import Plan, claim_folder
+from hf_curation.files.sources import find_source, fingerprint, limit_records
+from hf_curation.programs.limits import Limits
+from hf_curation.refiners.base import Stage
+
+
+def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = None) -> PipelineExecutor:
+    """Plan a refining run, claim its folder, and return the executor whose `run()` does it.
+
+    The executor returned writes summary and card; its `depends` is the one that runs the tasks, whose last step knows
+    the plan. Both skip what is finished.
+
+    Args:
+        config: what to do.
+        slurm: arguments of `SlurmPipelineExecutor` (`time` and `partition` at least); None: run on this machine.
+
+    Raises:
+        ValueError: for an input that is not there, a refiner that does not exist, or a folder of another run.
+    """
+    output = Path(config.output).expanduser().absolute()
+    source = find_source(config.input)
+    if config.limit is not None:
+        source = limit_records(source, config.limit)
+    source = fingerprint(source)
+    columns = infer_columns(source, text_key=config.text_key, id_key=config.id_key)
+    plan = make_plan(config, source, columns)
+    claim_folder(output, plan, overwrite=config.overwrite)
+    settle_markers(output, plan)
+    ledger = Ledger()
+    pipeline = [
+        ReadDocuments(
+            source,
+            text_key=config.text_key,
+            id_key=config.id_key,
+            quarantine=output / "quarantine",
+            ledger=ledger,
+        ),
+        *_refining_steps(config, output, columns, ledger),
+        WriteParquet(output / "data", columns=columns, keep_original=config.keep_original, ledger=ledger),
+        PublishRank(output, plan, ledger, progress_folder=output / "logs" / "progress"),
+    ]
+    return _executors(pipeline, FinishRun(output, plan), plan, output / "logs", config.workers, slurm)
+
+
+def settle_markers(output: Path, plan: Plan) -> None:
+    """Make datatrove's completion markers say what the manifests say: a marker alone proves nothing."""
+    finished = finished_ranks(output, plan)
+    logs = output / "logs"
+    for rank in range(plan.world_size):
+        marker = logs / "completions" / f"{rank:05d}"
+        if rank in finished:
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+        else:
+            marker.unlink(missing_ok=True)
+            (logs / "progress" / f"{rank:05d}").unlink(missing_ok=True)
+    if len(finished) < plan.world_size or not (output / "summary.json").exists():
+        (logs / "finish" / "completions" / "00000").unlink(missing_ok=True)
+        (output / "summary.json").unlink(missing_ok=True)
+
+
+def _refining_steps(config: RefineConfig, output: Path, columns: Schema, ledger: Ledger) -> list[PipelineStep]:
+    steps: list[PipelineStep] = []
+    for stage, kind in ((Stage.DOCUMENT, RefineDocuments), (Stage.CHUNK, RefineChunks)):
+        refiner = refiner_of(config, stage)
+        if refiner is None:
+            continue
+        writer = WriteParquet(
+            output / "dropped",
+            prefix=f"{stage}-",
+            columns=columns,
+            keep_original=config.keep_original,
+            is_dropped=True,
+            ledger=ledger,
+        )
+        step = kind(
+            refiner,
+            refiner_options=refiner_options(config, stage),
+            limits=Limits(max_removed_fraction=config.max_removed_fraction),
+            batch_size=config.batch_size,
+            exclusion_writer=writer,
+            quarantine=output / "quarantine",
+            keep_original=config.keep_original,
+            ledger=ledger,
+        )
+        steps.append(step)
+    return steps
+
+
+def _executors(
+    pipeline: list[PipelineStep],
+    finish: FinishRun,
+    plan: Plan,
+    logs: Path,
+    workers: int | None,
+    slurm: Mapping[str, Any] | None,
+) -> PipelineExecutor:
+    if slurm is None:
+        workers = min(workers or len(os.sched_getaffinity(0)), plan.world_size)
+        ranks = LocalRanks(pipeline, tasks=plan.world_size, workers=workers, logging_dir=str(logs))
+        return LocalRanks([finish], tasks=1, workers=1, logging_dir=str(logs / "finish"), depends=ranks)
+    if missing := {"time", "partition"} - slurm.keys():
+        raise ValueError(f"slurm needs {' and '.join(sorted(missing))}, as SlurmPipelineExecutor takes them")
+    from datatrove.executor.slurm import SlurmPipelineExecutor  # noqa: PLC0415 - half a second, for clusters only
+
+    # Without this, a failed task leaves the last job pending for ever.
+    shared = {**slurm, "sbatch_args": {"kill-on-invalid-dep": "yes", **slurm.get("sbatch_args", {})}}
+    ranks = SlurmPipelineExecutor(
+        pipeline, tasks=plan.world_size, workers=workers or -1, logging_dir=str(logs), job_name="refine", **shared
+    )
+    return SlurmPipelineExecutor(
+        [finish], tasks=1, logging_dir=str(logs / "finish"), job_name="refine-finish", depends=ranks, **shared
+    )

@@ -1,0 +1,152 @@
+"""What a refining run is asked for, and the plan that follows from it: data that decides every byte of the output."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from datatrove_steps.columns import describe_columns
+from datatrove_steps.tables import Schema
+from hf_curation import __version__
+from hf_curation.files.plans import Plan, code_digest
+from hf_curation.files.reading import is_parquet
+from hf_curation.files.sources import Source
+from hf_curation.programs.limits import DEFAULT_LIMITS
+from hf_curation.refiners.base import Refiner, Stage
+from hf_curation.refiners.load import load_refiner
+
+_SMALL_TASK_BYTES: Final = 4 * 2**20
+_LARGE_TASK_BYTES: Final = 256 * 2**20
+_SMALL_TASKS: Final = 16
+_TASK_RECORDS: Final = 2_000
+_OUR_CODE: Final = ("hf_curation.programs", "hf_curation.refiners", "hf_curation.files", "datatrove_steps")
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class RefineConfig:
+    """What `refine_pipeline` and `hf-curation refine` are asked for."""
+
+    input: str
+    """A file, a folder, a pattern, or `hf://datasets/NAME/...`: JSONL (plain, .gz, .zst, .bz2) and Parquet."""
+    output: str
+    """A local folder: new, empty, or begun by the same run."""
+    doc_refiner: str | Refiner | None = "tagger"
+    """Who keeps or drops documents; None leaves the stage out."""
+    chunk_refiner: str | Refiner | None = "tagger"
+    """Who edits lines; None leaves the stage out."""
+    model: str | None = None
+    """The model's name on a server, for refiners that are http(s) addresses."""
+    preset: str | None = None
+    """The prompt format of `chunk_refiner`, where it is a model that brings none."""
+    tasks: int | None = None
+    """Number of tasks, and of output files; None: by the size of the input, see `default_tasks`."""
+    workers: int | None = None
+    """How many tasks run at a time; None: one per processor, on Slurm no limit."""
+    text_key: str = "text"
+    """Column or key of the text."""
+    id_key: str = "id"
+    """Column or key of the id."""
+    limit: int | None = None
+    """The most documents to read in all."""
+    keep_original: bool = False
+    """Keep the text as it came in the column `original_text`."""
+    max_removed_fraction: float = DEFAULT_LIMITS.max_removed_fraction
+    """Share of a page's non-space characters that edits may remove; beyond it the page is kept as it came."""
+    batch_size: int = 64
+    """The most documents that go to a refiner together."""
+    overwrite: bool = False
+    """Remove what a run has written to `output` before."""
+
+    def __post_init__(self) -> None:
+        if self.doc_refiner is None and self.chunk_refiner is None:
+            raise ValueError("both doc_refiner and chunk_refiner are None, so there is nothing to do; name one")
+        for name in ("tasks", "workers", "limit", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if "://" in self.output:
+            raise ValueError(f"output {self.output!r} is no local folder; write locally, then push it in one commit")
+
+
+def default_tasks(source: Source, limit: int | None = None) -> int:
+    """Return a number of tasks that follows from the input alone.
+
+    One per 4 MiB up to 16 tasks, then one per 256 MiB; with a limit, not more than one per 2,000 documents. Remote
+    JSON lines are not split: every part would download the whole file.
+    """
+    num_bytes = source.num_bytes
+    tasks = max(min(-(-num_bytes // _SMALL_TASK_BYTES), _SMALL_TASKS), -(-num_bytes // _LARGE_TASK_BYTES), 1)
+    if limit is not None:
+        tasks = min(tasks, -(-limit // _TASK_RECORDS))
+    if not source.is_local and not all(is_parquet(file.name) for file in source.files):
+        tasks = min(tasks, len(source.files))
+    return tasks
+
+
+def make_plan(config: RefineConfig, source: Source, columns: Schema) -> Plan:
+    """Return everything that decides the bytes of the output, as data.
+
+    Raises:
+        ValueError: if a refiner's name means nothing.
+    """
+    resolved = {
+        "source": Path(config.input).name if source.is_local else config.input,
+        "doc_refiner": _describe_refiner(config, Stage.DOCUMENT),
+        "chunk_refiner": _describe_refiner(config, Stage.CHUNK),
+        "text_key": config.text_key,
+        "id_key": config.id_key,
+        "limit": config.limit,
+        "keep_original": config.keep_original,
+        "max_removed_fraction": config.max_removed_fraction,
+        "batch_size": config.batch_size,
+        "columns": describe_columns(columns),
+    }
+    tasks = config.tasks or default_tasks(source, config.limit)
+    return Plan.of("refine", resolved, source, tasks, _versions())
+
+
+def refiner_of(config: RefineConfig, stage: Stage) -> str | Refiner | None:
+    """Return who writes the programs of a stage; None where the stage is left out."""
+    return config.doc_refiner if stage is Stage.DOCUMENT else config.chunk_refiner
+
+
+def refiner_options(config: RefineConfig, stage: Stage) -> dict[str, Any]:
+    """Return what `load_refiner` is told beside the name."""
+    refiner = refiner_of(config, stage)
+    if not isinstance(refiner, str):
+        return {}
+    options: dict[str, Any] = {}
+    if config.model is not None and refiner.startswith(("http://", "https://")):
+        options["model"] = config.model
+    if config.preset is not None and stage is Stage.CHUNK:
+        options["preset"] = config.preset
+    return options
+
+
+def _describe_refiner(config: RefineConfig, stage: Stage) -> dict[str, Any] | None:
+    """Return a refiner as data that changes when its programs would; a local model is known by its files."""
+    refiner = refiner_of(config, stage)
+    if refiner is None:
+        return None
+    if not isinstance(refiner, str):
+        return {"name": refiner.name}
+    options = refiner_options(config, stage)
+    name = load_refiner(refiner, stage=stage, **options).name
+    folder = Path(refiner)
+    if folder.is_dir():
+        return {"name": folder.name, "digest": code_digest(folder), **options}
+    return {"name": name, **options}
+
+
+def _versions() -> dict[str, str]:
+    folders = [Path(path) for name in _OUR_CODE for path in _locations(name)]
+    packages = {name: version(name) for name in ("datatrove", "numpy", "orjson", "pyarrow")}
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"hf_curation": __version__, "code_sha256": code_digest(*folders), "python": python, **packages}
+
+
+def _locations(package: str) -> list[str]:
+    spec = find_spec(package)
+    return list(spec.submodule_search_locations or ()) if spec else []

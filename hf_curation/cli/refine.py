@@ -1,0 +1,188 @@
+"""`hf-curation refine INPUT OUTPUT`: refine documents into a folder of Parquet that explains itself.
+
+The work is `datatrove_steps.refine_pipeline`; here are its arguments, the view of its progress, and the table at the
+end. Data goes to stdout, everything else to stderr; exit code 1 when a task failed, and then the same command again
+runs what is left.
+"""
+
+import argparse
+import os
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_curation.cli.watching import Progress, stderr_to
+
+if TYPE_CHECKING:
+    from datatrove_steps.refine_plan import RefineConfig
+    from hf_curation.files.plans import Plan
+
+_EPILOG = """examples:
+  hf-curation refine pages.jsonl.gz refined
+  hf-curation refine hf://datasets/NAME/data refined --limit 1000
+  hf-curation refine pages/ refined --refiner prox-web --doc-refiner prox-web --tasks 8
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("input", metavar="INPUT", help="file, folder, pattern or hf://datasets/NAME/...")
+    parser.add_argument("output", metavar="OUTPUT", help="local folder; a run that was interrupted there goes on")
+    parser.add_argument("--refiner", default="tagger", metavar="NAME_OR_PATH", help="who edits lines, or none")
+    parser.add_argument("--doc-refiner", default="tagger", metavar="NAME_OR_PATH", help="who drops pages, or none")
+    parser.add_argument("--model", help="the model's name, where a refiner is the address of a server")
+    parser.add_argument("--preset", help="the prompt format of --refiner, where it is a model that brings none")
+    parser.add_argument("--tasks", type=int, help="number of tasks and output files (default: by the input's size)")
+    parser.add_argument("--workers", type=int, help="tasks at a time (default: one per processor)")
+    parser.add_argument("--text-key", default="text", help="column or key of the text (default: text)")
+    parser.add_argument("--id-key", default="id", help="column or key of the id (default: id)")
+    parser.add_argument("--limit", type=int, help="read at most so many documents in all")
+    parser.add_argument("--keep-original", action="store_true", help="keep the text as it came, for reports")
+    parser.add_argument("--max-removed-fraction", type=float, help="keep a page that would lose more (default: 0.95)")
+    parser.add_argument("--overwrite", action="store_true", help="remove what a run has written to OUTPUT before")
+    parser.add_argument(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="submit to Slurm; time= and partition= at least",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Refine; return the exit code."""
+    # Before numpy is imported: threads of workers would fight for the processors, and sums would depend on them.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        if args.workers != 1 or args.refiner == "tagger":
+            os.environ.setdefault(name, "1")
+    from datatrove_steps.executors import RanksFailedError
+    from datatrove_steps.pipelines import refine_pipeline
+    from hf_curation.files.atomic import remove_parts
+    from hf_curation.files.lock import lock_folder
+
+    config = _config(args)
+    output = Path(config.output).expanduser().absolute()
+    slurm = _parse_slurm(args.slurm)
+    with lock_folder(output) if slurm is None else nullcontext():
+        executor = refine_pipeline(config, slurm=slurm)
+        plan: Plan = executor.pipeline[0].plan
+        if slurm is not None:
+            executor.run()
+            print(
+                f"submitted {plan.world_size} tasks; run the same command again to see how far they are",
+                file=sys.stderr,
+            )
+            return 0
+        remove_parts(output)
+        done_before = _num_done(output, plan)
+        started = time.monotonic()
+        try:
+            with stderr_to(output / "logs" / "stderr.log") as screen, Progress(output, plan.world_size, screen):
+                executor.run()
+        except RanksFailedError as error:
+            return _explain_failure(error.failures, output, plan.world_size)
+        seconds = time.monotonic() - started
+    _report(output, done_before, seconds, as_json=args.json)
+    return 0
+
+
+def _config(args: argparse.Namespace) -> "RefineConfig":
+    from datatrove_steps.refine_plan import RefineConfig
+
+    options: dict[str, Any] = {
+        name: getattr(args, name)
+        for name in ("input", "output", "model", "preset", "tasks", "workers", "text_key", "id_key", "limit")
+    }
+    if args.max_removed_fraction is not None:
+        options["max_removed_fraction"] = args.max_removed_fraction
+    return RefineConfig(
+        **options,
+        doc_refiner=None if args.doc_refiner == "none" else args.doc_refiner,
+        chunk_refiner=None if args.refiner == "none" else args.refiner,
+        keep_original=args.keep_original,
+        overwrite=args.overwrite,
+    )
+
+
+def _parse_slurm(pairs: list[str]) -> dict[str, Any] | None:
+    """Turn `KEY=VALUE`s into arguments of datatrove's Slurm executor; None when there are none."""
+    if not pairs:
+        return None
+    slurm: dict[str, Any] = {"venv_path": str(Path(sys.prefix, "bin", "activate"))}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ValueError(f"--slurm takes KEY=VALUE, got {pair!r}")
+        slurm[key] = int(value) if value.isdigit() else value
+    return slurm
+
+
+def _num_done(output: Path, plan: "Plan") -> int:
+    """Return how many documents the tasks read that were finished before this launch."""
+    from hf_curation.files.manifest import Manifest, finished_ranks, manifest_path
+
+    manifests = [Manifest.read(manifest_path(output, rank)) for rank in finished_ranks(output, plan)]
+    return sum(manifest.stages["read"].num_in for manifest in manifests)
+
+
+def _explain_failure(failures: dict[int, str], output: Path, num_tasks: int) -> int:
+    for rank, reason in sorted(failures.items()):
+        print(f"task {rank} failed: {reason}", file=sys.stderr)
+    print(
+        f"{len(failures)} of {num_tasks} tasks failed and published nothing; the others are finished. "
+        f"Run the same command again to do the rest. Logs: {output / 'logs' / 'logs'}",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _report(output: Path, done_before: int, seconds: float, *, as_json: bool) -> None:
+    import orjson
+
+    summary = orjson.loads((output / "summary.json").read_bytes())
+    num_new = summary["documents"]["in"] - done_before
+    speed = num_new / seconds if num_new else 0.0
+    if as_json:
+        facts = {"output": str(output), "seconds": round(seconds, 3), "documents_per_s": round(speed, 1)}
+        print(orjson.dumps(summary | facts).decode())
+        return
+    print("\n".join(table(summary)))
+    if num_new:
+        print(_row("speed", speed, note=f"documents a second ({num_new:,} in {seconds:.1f} s)"))
+    else:
+        print("every task was finished before; nothing was run")
+    print(f"Hint: hf-curation report {output} --html report.html", file=sys.stderr)
+
+
+def table(summary: dict[str, Any]) -> list[str]:
+    """Return the lines of the summary that a person reads."""
+    documents, chars, rejected = summary["documents"], summary["chars"], summary["rejected"]
+    reasons = {"dropped": summary["dropped"], "quarantined": summary["quarantined"], "fallback": summary["fallbacks"]}
+    lines = [_row("documents in", documents["in"])]
+    for name, number in documents.items():
+        if name != "in":
+            lines.append(_row(f"  {name}", number, documents["in"], _top(reasons.get(name, {}))))
+    lines.append(_row("characters in", chars["in"]))
+    lines.append(_row("  removed", chars["removed"], chars["in"], "by edits"))
+    lines.append(_row("  dropped", chars["dropped"], chars["in"], "with their documents"))
+    lines.append(_row("calls applied", summary["calls_applied"]))
+    lines.append(_row("  rejected", sum(rejected.values()), note=_top(rejected)))
+    if summary["output_tokens"]:
+        lines.append(_row("tokens read", summary["prompt_tokens"]))
+        lines.append(_row("  written", summary["output_tokens"]))
+    return lines
+
+
+def _row(name: str, number: float, whole: int = 0, note: str = "") -> str:
+    share = f"{number / whole:.1%}".replace("%", " %") if whole else ""
+    return f"{name:<15}{number:>13,.0f}  {share:>7}  {note}".rstrip()
+
+
+def _top(reasons: dict[str, int]) -> str:
+    shown = [f"{reason} {number:,}" for reason, number in list(reasons.items())[:3]]
+    return ", ".join(shown) + (", ..." if len(reasons) > 3 else "")

@@ -1,6 +1,7 @@
 """Refinement programs: parse, print, execute, replay, derive."""
 
 from hf_curation.programs.align import LineMatch, keep_lines, match_lines
+from hf_curation.programs.derive import DeriveRules, derive
 from hf_curation.programs.execute import execute
 from hf_curation.programs.grammar import grammar
 from hf_curation.programs.limits import NO_LIMITS, Limits
@@ -32,6 +33,7 @@ __all__ = [
     "REASONS",
     "AddLine",
     "Call",
+    "DeriveRules",
     "Dialect",
     "DropDocument",
     "Edit",
@@ -46,6 +48,7 @@ __all__ = [
     "ReplaceString",
     "Scope",
     "Stage",
+    "derive",
     "execute",
     "grammar",
     "keep_lines",

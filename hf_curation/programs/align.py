@@ -15,7 +15,8 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import pairwise, takewhile
 from typing import Final
 
 # Thai, Lao, Burmese, Khmer, kana, and the CJK ideographs: a word is not bounded by spaces there.
@@ -49,7 +50,12 @@ class LineMatch:
 
 def words_of(text: str) -> list[str]:
     """Return the lower-cased words of `text`; each character of an unspaced script is a word."""
-    return _WORD.findall(text.lower())
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Return where in `text` its words stand, one span for each of `words_of`."""
+    return [match.span() for match in _WORD.finditer(text)]
 
 
 def match_lines(raw_lines: Sequence[str], clean: str) -> list[LineMatch]:
@@ -80,14 +86,20 @@ def keep_lines(raw_lines: Sequence[str], clean: str, *, threshold: float = 0.5) 
     they stay, and of a removed stretch one side's blank lines stay, so that paragraphs do not run together.
     """
     matches = match_lines(raw_lines, clean)
-    keep = [m.num_words > 0 and m.share >= threshold for m in matches]
+    keep = [match.num_words > 0 and match.share >= threshold for match in matches]
+    return follow_neighbours(keep, [match.num_words > 0 for match in matches])
+
+
+def follow_neighbours(keep: Sequence[bool], has_words: Sequence[bool]) -> list[bool]:
+    """Decide on lines without words, given which lines with words are kept; see `keep_lines`."""
+    decided = list(keep)
     kept = [i for i, is_kept in enumerate(keep) if is_kept]
     for left, right in pairwise(kept):
         between = range(left + 1, right)
-        after = _leading_wordless(between, matches) or _leading_wordless(reversed(between), matches)
-        for i in after:
-            keep[i] = True
-    return keep
+        wordless = partial(takewhile, lambda i: not has_words[i])
+        for i in list(wordless(between)) or list(wordless(reversed(between))):
+            decided[i] = True
+    return decided
 
 
 def align_words(
@@ -104,9 +116,28 @@ def align_words(
     Returns:
         Disjoint runs sorted by their place in `raw`.
     """
-    chained = list(_align_between(raw, clean, (0, len(raw), 0, len(clean)), 0))
+    chained = equal_runs(raw, clean, (0, len(raw), 0, len(clean)))
     chained = _drop_islands(chained, clean_line_starts)
     return sorted(chained + _align_moved(raw, clean, chained))
+
+
+def shared_ends(a: Sequence[str], b: Sequence[str]) -> tuple[int, int]:
+    """Return how many items two sequences (of characters, or of lines) share at the start, then at the end."""
+    shorter = min(len(a), len(b))
+    head = next((i for i in range(shorter) if a[i] != b[i]), shorter)
+    room = shorter - head
+    return head, next((i for i in range(room) if a[-1 - i] != b[-1 - i]), room)
+
+
+def equal_runs(raw: Sequence[str], clean: Sequence[str], box: tuple[int, int, int, int]) -> list[Run]:
+    """Return runs of equal items (words, or whole lines) without crossings, rare ones first; near-linear time.
+
+    Args:
+        raw: Items of the raw text.
+        clean: Items of the clean text.
+        box: Where to look: (raw start, raw end, clean start, clean end).
+    """
+    return list(_align_between(raw, clean, box, 0))
 
 
 def _starts(words_by_line: Iterable[list[str]]) -> frozenset[int]:
@@ -115,15 +146,6 @@ def _starts(words_by_line: Iterable[list[str]]) -> frozenset[int]:
         at += len(words)
         starts.add(at)
     return frozenset(starts)
-
-
-def _leading_wordless(indices: Iterable[int], matches: Sequence[LineMatch]) -> list[int]:
-    found = []
-    for i in indices:
-        if matches[i].num_words:
-            break
-        found.append(i)
-    return found
 
 
 def _align_between(
@@ -244,13 +266,12 @@ def _drop_islands(runs: list[Run], clean_line_starts: frozenset[int]) -> list[Ru
 
 def _align_moved(raw: Sequence[str], clean: Sequence[str], matched: list[Run]) -> list[Run]:
     """Match passages of four or more words that the chain left over on both sides, longest first, in any order."""
-    free_raw, free_clean = [""] * len(raw), [""] * len(clean)  # "" is no word: taken places match nothing
-    free_raw[:], free_clean[:] = raw, clean
-    for i, j, n in matched:
-        free_raw[i : i + n] = [f"\x00{k}" for k in range(i, i + n)]
-        free_clean[j : j + n] = [f"\x01{k}" for k in range(j, j + n)]
-    moved = []
+    free_raw, free_clean = list(raw), list(clean)
+    for i, j, n in matched:  # places that are taken become equal to nothing
+        free_raw[i : i + n] = [f"<{k}" for k in range(i, i + n)]
+        free_clean[j : j + n] = [f">{k}" for k in range(j, j + n)]
     runs = _common_runs(free_raw, free_clean, (0, len(raw), 0, len(clean)), _MIN_MOVED)
+    moved = []
     raw_taken, clean_taken = bytearray(len(raw)), bytearray(len(clean))
     for i, j, n in sorted(runs, key=lambda run: -run[2]):
         if not any(raw_taken[i : i + n]) and not any(clean_taken[j : j + n]):

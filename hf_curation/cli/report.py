@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hf_curation.reports.gather import RunReport
@@ -24,31 +25,34 @@ def run(args: argparse.Namespace) -> int:
     """Read the run once; write the report, print its figures."""
     if args.html is None and not args.json:
         raise ValueError("nothing to do: give --html FILE, --json, or both")
+    if args.html is None and args.sample is not None:
+        raise ValueError("--sample chooses pages for --html FILE; without that there are none to choose")
     from hf_curation.files.atomic import write_whole
-    from hf_curation.reports.gather import DEFAULT_SAMPLE, gather
-    from hf_curation.reports.render import load_template, render
+    from hf_curation.reports.gather import DEFAULT_SAMPLE, gather_report
+    from hf_curation.reports.render import load_template, render_report
 
     if args.html is not None:
         load_template()  # says that Jinja2 is absent before a long read, not after it
     num_pages = 0 if args.html is None else DEFAULT_SAMPLE if args.sample is None else args.sample
-    report = gather(args.output, sample=num_pages, seed=args.seed)
+    report = gather_report(args.output, sample=num_pages, seed=args.seed)
     if args.html is not None:
-        html = render(report, title=args.title)
+        html = render_report(report, title=args.title)
         args.html.parent.mkdir(parents=True, exist_ok=True)
         write_whole(args.html, html)
     if args.json:
         print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
-    _say(report, args.html, sys.stderr if args.json else sys.stdout)
+    print("\n".join(_summary(report)), file=sys.stderr if args.json else sys.stdout)
+    if args.html is not None:
+        print(f"Hint: open {args.html} in a browser", file=sys.stderr)
     return 0
 
 
-def _say(report: "RunReport", html: Path | None, stream: TextIO) -> None:
+def _summary(report: "RunReport") -> Iterator[str]:
+    from hf_curation.reports.statistics import OUTCOMES
+
     stats = report.stats
     share = stats.share_of_chars_removed
     removed = "" if share is None else f", {share:.1%} of their characters removed"
-    print(f"✓ {stats.num_documents:,} documents{removed}", file=stream)
-    print("  " + ", ".join(f"{n:,} {name}" for name, n in stats.outcomes.items()), file=stream)
-    for warning in report.facts.warnings(stats):
-        print(f"  warning: {warning}", file=stream)
-    if html is not None:
-        print(f"Hint: open {html} in a browser", file=stream)
+    yield f"✓ {stats.num_documents:,} documents{removed}"
+    yield "  " + ", ".join(f"{stats.outcomes[name]:,} {name}" for name in OUTCOMES if stats.outcomes[name])
+    yield from (f"  warning: {warning}" for warning in report.facts.warnings(stats))

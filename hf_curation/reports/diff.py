@@ -89,6 +89,10 @@ def annotate(original: str, edits: Sequence[Edit], *, first_number: int = 0) -> 
         is_last = stop == end
         while first < len(edits) and edits[first].end < start:
             first += 1
+        if first == len(edits) or edits[first].start > stop:  # no edit is near, as for most lines
+            segments = [Segment("keep", original[start:end])] if start < end else []
+            yield Line("kept", number, tuple(chain.from_iterable(map(_shorten, segments))), end - start)
+            continue
         here = []
         for index in range(first, len(edits)):
             edit = edits[index]

@@ -38,7 +38,7 @@ class RunReport:
         return {"run": self.facts.as_dict(), **self.stats.as_dict(), "warnings": self.facts.warnings(self.stats)}
 
 
-def gather(path: Path, *, sample: int = DEFAULT_SAMPLE, seed: int = 0) -> RunReport:
+def gather_report(path: Path, *, sample: int = DEFAULT_SAMPLE, seed: int = 0) -> RunReport:
     """Read the output folder of a refining run once and return what its report shows.
 
     Args:

@@ -41,7 +41,7 @@ class Tile:
     note: str = ""
 
 
-def render(report: RunReport, *, title: str | None = None) -> bytes:
+def render_report(report: RunReport, *, title: str | None = None) -> bytes:
     """Return the report as one HTML file of at most `MAX_BYTES`, without times, paths or host names.
 
     Raises:

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_curation.evaluation.word_f1 import word_f1
-from hf_curation.reports.gather import gather
+from hf_curation.reports.gather import gather_report
 from hf_curation.reports.tally import OTHER, Histogram, Mean, TopTally, count_words, length_edges, share_edges
 
 
 def test_the_figures_are_those_of_the_pages(small_run):
     """Slow twin: count the rows of the fixture."""
-    stats = gather(small_run.write(num_files=2)).stats
+    stats = gather_report(small_run.write(num_files=2)).stats
     rows = small_run.rows
     after = {row["id"]: 0 if row["refine_status"] == "dropped" else len(row["text"]) for row in rows}
     assert stats.outcomes == {"edited": 6, "kept": 2, "fallback": 1, "dropped": 2, "quarantined": 3}
@@ -37,7 +37,7 @@ def test_the_figures_are_those_of_the_pages(small_run):
 
 
 def test_the_dictionary_is_json_and_adds_up(small_run):
-    data = json.loads(json.dumps(gather(small_run.write()).as_dict()))
+    data = json.loads(json.dumps(gather_report(small_run.write()).as_dict()))
     assert sum(data["outcomes"].values()) == data["documents"] == data["run"]["documents_in"] == 14
     assert data["warnings"] == []
     assert data["chars_before"] - data["chars_after"] == sum(data["chars_removed_by_operation"].values())
@@ -48,7 +48,7 @@ def test_the_dictionary_is_json_and_adds_up(small_run):
 
 def test_tampering_is_counted(small_run):
     small_run.rows[0]["text"] += " tampered"
-    report = gather(small_run.write())
+    report = gather_report(small_run.write())
     assert report.stats.problems == {"text_differs": 1}
     assert report.stats.problem_ids == ["edited-0"]
     assert report.pages[0].problem is not None
@@ -58,16 +58,16 @@ def test_tampering_is_counted(small_run):
 def test_documents_that_are_missing_are_noticed(small_run):
     path = small_run.write()
     (path / "quarantine" / "read-00000.jsonl").unlink()
-    report = gather(path)
+    report = gather_report(path)
     assert report.facts.warnings(report.stats) == ["The manifests say that 14 documents came in; the folder holds 11."]
     (path / "manifests" / "00000.json").unlink()
-    report = gather(path)
+    report = gather_report(path)
     assert "no manifests" in report.facts.warnings(report.stats)[0]
 
 
 def test_f1_is_the_mean_over_pages_with_gold_text(run):
     run.add("a", gold_text="Whales sing to one another.").add("b", program="drop_doc()", gold_text="").add("c")
-    stats = gather(run.write()).stats
+    stats = gather_report(run.write()).stats
     texts = [(row["original_text"], "" if row["refine_status"] == "dropped" else row["text"]) for row in run.rows[:2]]
     golds = ["Whales sing to one another.", ""]
     before = [word_f1(text, gold) for (text, _), gold in zip(texts, golds, strict=True)]
@@ -79,7 +79,7 @@ def test_f1_is_the_mean_over_pages_with_gold_text(run):
 
 
 def test_without_originals_nothing_is_guessed(small_run):
-    stats = gather(small_run.write(keep_original=False)).stats
+    stats = gather_report(small_run.write(keep_original=False)).stats
     assert not stats.is_measured
     assert stats.share_of_chars_removed is None
     assert not stats.has_lengths
@@ -89,7 +89,7 @@ def test_without_originals_nothing_is_guessed(small_run):
 def test_page_types_are_capped(run):
     for i in range(40):
         run.add(f"{i}", page_type=f"type-{i}" if i < 20 else "type-0")
-    kinds = gather(run.write()).stats.kinds
+    kinds = gather_report(run.write()).stats.kinds
     assert len(kinds) <= 13
     assert sum(kind.pages for kind in kinds.values()) == 40
     assert kinds["type-0"].pages == 21

@@ -1,0 +1,134 @@
+"""The embedded default refiner: a small neural network that reads a page once and prints its ProX program.
+
+It ships with the package and needs neither torch nor a download. The window is the whole page (very long pages are
+read in blocks of `BLOCK_LINES` lines, so that time is linear and memory bounded for any input). Measured figures, and
+how they come about, are in `weights.md` beside this file and in `recipes/train_line_tagger`.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from hf_curation.programs.lines import split_lines
+from hf_curation.programs.model import Call, Dialect, DropDocument, KeepAll, Program, Scope
+from hf_curation.programs.printing import print_program
+from hf_curation.refiners.base import Draft, Stage, Window
+from hf_curation.refiners.tagger.decode import choose_lines, keep_at_least, removal_calls
+from hf_curation.refiners.tagger.document import page_statistics, worth
+from hf_curation.refiners.tagger.features import FloatArray, PageFeatures, page_features
+from hf_curation.refiners.tagger.network import Network, load_network, sigmoid
+
+WEIGHTS: Final = Path(__file__).with_name("weights.safetensors")
+"""The weights that ship with the package."""
+BLOCK_LINES: Final = 4096
+"""Lines that are read together; a page of more lines gets one program per block."""
+
+
+class LineTagger:
+    """A `Refiner` that marks lines as main content or not with a network of a few hundred thousand weights.
+
+    >>> tagger = LineTagger()
+    >>> tagger.write(tagger.windows("A lone sentence is kept as it is."))[0].text
+    'keep_chunk()'
+    """
+
+    dialect: Final = Dialect.PROX
+
+    def __init__(self, stage: Stage = Stage.CHUNK, weights: str | Path | None = None) -> None:
+        """Make a tagger; the weights are read at first use.
+
+        Args:
+            stage: `CHUNK` writes `remove_lines` programs, `DOCUMENT` writes `keep_doc()` or `drop_doc()`.
+            weights: A safetensors file of `recipes/train_line_tagger`; None takes the one that ships.
+
+        Raises:
+            ValueError: if `stage` is no stage, or the weights file does not exist.
+        """
+        self.stage = Stage(stage)
+        self._path = Path(weights) if weights is not None else WEIGHTS
+        if not self._path.is_file():
+            raise ValueError(f"no weights at {self._path}; train them with recipes/train_line_tagger")
+        self._network: Network | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_network": None}
+
+    @property
+    def name(self) -> str:
+        """`line-tagger@` and the version of the weights."""
+        return f"line-tagger@{self.network.config['version']}"
+
+    @property
+    def network(self) -> Network:
+        """The weights, read at first use; copies of the tagger in worker processes read their own."""
+        if self._network is None:
+            self._network = load_network(self._path)
+        return self._network
+
+    def windows(self, text: str) -> list[Window]:
+        """Return the whole page as one window; a page of more than `BLOCK_LINES` lines as blocks of lines."""
+        if self.stage is Stage.DOCUMENT:
+            judged = next(_blocks(text)).text
+            return [Window(judged, 0, Scope(0, len(text), 0), len(judged) / max(len(text), 1))]
+        return list(_blocks(text))
+
+    def write(self, windows: Sequence[Window]) -> list[Draft]:
+        """Return the program of each window."""
+        write = self._judge if self.stage is Stage.DOCUMENT else self._edit
+        return [Draft(print_program(Program(write(window.text)), self.dialect)) for window in windows]
+
+    def probabilities(self, text: str) -> FloatArray:
+        """Return, for each line of `split_lines(text)`, the expected share of its words that are main content.
+
+        A blank line has the lower probability of its neighbours.
+        """
+        lines = split_lines(text)
+        found = np.ones(len(lines), dtype=np.float32)
+        for start in range(0, len(lines), BLOCK_LINES):
+            block = lines[start : start + BLOCK_LINES]
+            page = page_features(block)
+            if len(page.rows):
+                found[start : start + len(block)] = _fill_blank(page, self._tag(page), len(block))
+        return found
+
+    def _tag(self, page: PageFeatures) -> FloatArray:
+        return sigmoid(self.network.logits(page))
+
+    def _edit(self, text: str) -> tuple[Call, ...]:
+        lines = split_lines(text)
+        page = page_features(lines)
+        probabilities = self._tag(page)
+        keep = choose_lines(probabilities, page.num_words)
+        keep = keep_at_least(keep, probabilities, page.num_chars)
+        return removal_calls(page.rows, keep, len(lines))
+
+    def _judge(self, text: str) -> tuple[Call, ...]:
+        page = page_features(split_lines(text))
+        rule = self.network.config["document"]
+        coefficients = np.array(rule["coefficients"], dtype=np.float32)
+        score = worth(page_statistics(self._tag(page), page.num_words), coefficients)
+        return (KeepAll(document=True) if score >= rule["threshold"] else DropDocument(),)
+
+
+def _blocks(text: str) -> Iterator[Window]:
+    """Cut a page into windows of `BLOCK_LINES` whole lines; the line break between two belongs to neither."""
+    start = line = 0
+    while True:
+        end = start - 1
+        for _ in range(BLOCK_LINES):
+            end = text.find("\n", end + 1)
+            if end < 0:
+                yield Window(text[start:], line, Scope(start, len(text), line))
+                return
+        yield Window(text[start:end], line, Scope(start, end, line))
+        start, line = end + 1, line + BLOCK_LINES
+
+
+def _fill_blank(page: PageFeatures, probabilities: FloatArray, num_lines: int) -> FloatArray:
+    before = np.searchsorted(page.rows, np.arange(num_lines), side="right") - 1
+    after = np.searchsorted(page.rows, np.arange(num_lines), side="left")
+    padded = np.concatenate([probabilities, probabilities[-1:]])
+    result: FloatArray = np.minimum(padded[np.maximum(before, 0)], padded[after])
+    return result

@@ -1,0 +1,63 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_curation.programs.execute import execute
+from hf_curation.programs.limits import NO_LIMITS
+from hf_curation.programs.model import KeepAll, Program, RemoveLines
+from hf_curation.refiners.tagger.decode import choose_lines, keep_at_least, removal_calls
+
+lines_of_a_page = st.lists(st.tuples(st.floats(1 / 64, 1, width=32), st.integers(1, 40)), min_size=1, max_size=7)
+
+
+def _expected_f1(keep, probabilities, words):
+    wanted = float((probabilities * words)[keep].sum())
+    return 2 * wanted / (words[keep].sum() + (probabilities * words).sum())
+
+
+@given(lines_of_a_page)
+@settings(max_examples=150)
+def test_no_other_choice_of_lines_has_a_higher_expected_f1(page):
+    probabilities, words = (np.array(column, dtype=np.float32) for column in zip(*page, strict=True))
+    chosen = _expected_f1(choose_lines(probabilities, words), probabilities, words)
+    every = (np.array(flags) for flags in product([False, True], repeat=len(page)) if any(flags))
+    assert chosen == pytest.approx(max(_expected_f1(flags, probabilities, words) for flags in every), rel=1e-4)
+
+
+def test_a_good_page_asks_more_of_a_line_than_a_hopeless_one():
+    doubtful = 0.4
+    good = choose_lines(np.array([0.99, doubtful], dtype=np.float32), np.array([500, 10], dtype=np.float32))
+    hopeless = choose_lines(np.array([0.3, doubtful], dtype=np.float32), np.array([500, 10], dtype=np.float32))
+    assert good.tolist() == [True, False]
+    assert hopeless.tolist() == [True, True]
+
+
+def test_the_likeliest_lines_come_back_until_enough_is_kept():
+    keep = np.array([False, False, False, True])
+    grown = keep_at_least(keep, np.array([0.1, 0.3, 0.2, 0.9]), np.array([10.0, 10, 10, 1]), share=0.5)
+    assert grown.tolist() == [False, True, True, True]
+    assert keep_at_least(keep, np.zeros(4), np.array([1.0, 1, 1, 10])) is keep
+
+
+@given(st.lists(st.sampled_from(["", " ", "keep me", "away"]), min_size=1, max_size=14))
+@settings(max_examples=200)
+def test_the_program_leaves_exactly_the_chosen_lines(lines):
+    rows = np.array([i for i, line in enumerate(lines) if line.strip()], dtype=np.int64)
+    keep = np.array([lines[i] == "keep me" for i in rows], dtype=bool)
+    calls = removal_calls(rows, keep, len(lines))
+    result = execute("\n".join(lines), Program(calls), limits=NO_LIMITS)
+    assert [line for line in result.text.split("\n") if line.strip()] == ["keep me"] * int(keep.sum())
+    assert not result.rejected
+    assert len(calls) <= int((~keep).sum()) or calls == (KeepAll(),)
+
+
+def test_paragraphs_stay_apart_and_no_blank_lines_trail():
+    lines = ["menu", "", "One.", "", "share", "", "Two.", "", "footer", ""]
+    rows = np.array([0, 2, 4, 6, 8])
+    keep = np.array([False, True, False, True, False])
+    calls = removal_calls(rows, keep, len(lines))
+    assert calls == (RemoveLines(0, 1), RemoveLines(4, 5), RemoveLines(7, 9))
+    assert execute("\n".join(lines), Program(calls)).text.rstrip("\n") == "One.\n\nTwo."

@@ -179,11 +179,10 @@ def _spans(text: str) -> Iterator[tuple[int, int, int]]:
 
 def _takes_break(edit: Edit, original: str, end: int, stop: int) -> bool:
     """Whether `edit` takes the break that goes with a line: the one after it, or at the very end the one before it."""
-    at_break = edit.start < len(original) and original[edit.start] in "\r\n"
-    removes_end = edit.end == len(original) and at_break
+    reaches_end = edit.end == len(original)
     if end == stop:
-        return removes_end
-    return edit.start <= end and edit.end >= stop and not (removes_end and edit.start == end)
+        return reaches_end and (edit.start == 0 or (edit.start < edit.end and original[edit.start] in "\r\n"))
+    return edit.start <= end and edit.end >= stop and not (reaches_end and edit.start == end > 0)
 
 
 def _segments(

@@ -16,7 +16,7 @@ from typing import Any, Final
 from hf_curation import __version__
 from hf_curation.programs.reasons import FALLBACKS, REASONS
 from hf_curation.reports.charts import bars, host_bars, length_plot, parts, share_plot
-from hf_curation.reports.facts import TOKENS
+from hf_curation.reports.facts import TOKENS, RunFacts
 from hf_curation.reports.gather import RunReport
 from hf_curation.reports.statistics import OUTCOMES, TOP_HOSTS, RunStatistics
 from hf_curation.reports.view import PageView
@@ -26,6 +26,7 @@ MAX_BYTES: Final = 3_000_000
 """Ceiling on the size of a report."""
 MAX_TITLE: Final = 200
 MAX_KIND: Final = 80
+HASH_CHARS: Final = 16
 
 HOW_TO_DIFF: Final = (
     "Run hf-curation refine with --keep-original to see every page with its removed lines and replaced strings."
@@ -64,6 +65,7 @@ def context(report: RunReport, pages: list[PageView], title: str | None) -> dict
     return {
         "title": clip(title or "What refining did", MAX_TITLE),
         "lead": _lead(report),
+        "provenance": _provenance(report.facts),
         "tiles": _tiles(report),
         "stats": stats,
         "outcomes": parts((name, stats.outcomes[name]) for name in OUTCOMES),
@@ -130,7 +132,8 @@ def _assets() -> dict[str, Any]:
 
 def _lead(report: RunReport) -> str:
     stats = report.stats
-    who = " and ".join(dict.fromkeys(report.facts.refiners.values())) or "A refiner"
+    names = dict.fromkeys(clip(name, MAX_TITLE) for name in report.facts.refiners.values())
+    who = " and ".join(names) or "A refiner"
     chars = _chars(report)
     what = f" and took out {percent(1 - chars[1] / chars[0])} of their characters" if chars else ""
     return f"{who} read {number(stats.num_documents)} pages{what}."
@@ -208,18 +211,24 @@ def _filters(pages: list[PageView]) -> list[tuple[str, int]]:
     return [("", len(pages)), *((name, counts[name]) for name in OUTCOMES if counts[name])]
 
 
+def _provenance(facts: RunFacts) -> list[str]:
+    """Return in short what ran: the refiners of each stage, versions and configuration."""
+    refiners = [f"{stage} programs by {clip(name, MAX_TITLE)}" for stage, name in facts.refiners.items()]
+    version = facts.versions.get("hf-curation") or facts.versions.get("hf_curation")
+    config = [f"configuration {facts.config_sha256[:HASH_CHARS]}"] if facts.config_sha256 else []
+    return [*refiners, *([f"hf-curation {clip(version, MAX_KIND)}"] if version else []), *config]
+
+
 def _footer(report: RunReport) -> list[tuple[str, str]]:
     facts = report.facts
-    refiners = [(f"{stage} refiner", clip(name, MAX_TITLE)) for stage, name in facts.refiners.items()]
-    tokens = [(name.replace("_", " "), number(facts.tokens[name])) for name in TOKENS if facts.tokens[name]]
-    hashes = [("config hash", facts.config_sha256), ("input fingerprint", facts.input_fingerprint)]
+    hashes = [("configuration", facts.config_sha256), ("input", facts.input_fingerprint)]
+    counts = [(name.replace("_", " "), facts.tokens[name]) for name in TOKENS] + [("tasks", facts.num_tasks)]
+    versions = ", ".join(f"{name} {value[:HASH_CHARS]}" for name, value in sorted(facts.versions.items()))
     command = f"hf-curation report OUTPUT --html FILE --sample {report.sample} --seed {report.seed}"
     return [
-        *refiners,
-        *tokens,
-        *((name, clip(value, 64)) for name, value in hashes if value),
-        ("versions", clip(", ".join(f"{name} {value}" for name, value in facts.versions.items()), 600) or "unknown"),
-        ("tasks", number(facts.num_tasks)),
-        ("report", f"hf-curation {__version__}"),
+        *((name, f"SHA-256 {value[:HASH_CHARS]}") for name, value in hashes if value),
+        *((name, number(count)) for name, count in counts if count),
+        ("run with", clip(versions, 600) or "unknown versions"),
+        ("report by", f"hf-curation {__version__}"),
         ("command", command),
     ]

@@ -46,6 +46,7 @@ def test_the_last_line_goes_with_the_break_before_it():
     assert annotated("a\nb", RemoveLines(1, 1)) == [" 0 a", "-1 [-b-]"]
     assert annotated("a\n", RemoveLines(1, 1)) == [" 0 a", "-1 "]
     assert annotated("a\n\nb", RemoveLines(2, 2)) == [" 0 a", " 1 ", "-2 [-b-]"]
+    assert spell(annotate("\na\n", [Edit(0, 3)])) == ["-0 ", "-1 [-a-]", "-2 "]
     assert annotated("a\n\n", RemoveLines(1, 2)) == [" 0 a", "-1 ", "-2 "]
     assert annotated("", RemoveLines(0, 0)) == [" 0 "]
 

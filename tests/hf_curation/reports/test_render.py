@@ -64,7 +64,8 @@ def test_the_report_shows_what_the_run_did(small_run):
     assert 'data-n="2"><p dir="auto"><del>Share this</del>' in html
     assert "the first line does not exist in the part of the page that the refiner was shown" in text
     assert "the program would remove more than the allowed share of the page" in text
-    assert text.count("byte for byte") == 11
+    assert text.count("byte for byte") == 9
+    assert text.count("the program drops this page") == 2
     assert page.values("href")[-1] == "https://example.org/whales"
     assert "replay differs" not in text
     assert 'class="warning"' not in html

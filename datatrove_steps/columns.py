@@ -13,16 +13,19 @@ goes to `extra_metadata` (see `tables`).
 | a flat Parquet column (also dates, binary, decimals) | its own type |
 """
 
+import contextlib
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
 import pyarrow as pa
 
-from datatrove_steps.readers import read_records
+from datatrove_steps.custody import CUSTODY_TYPES
+from datatrove_steps.readers import RawRecord, read_records
 from datatrove_steps.records import to_document
 from datatrove_steps.tables import EXTRA_COLUMN, Field, Schema, make_field
-from hf_curation.files.reading import is_parquet, open_parquet
+from hf_curation.files.reading import ShardError, is_parquet, open_parquet
 from hf_curation.files.shares import Share
 from hf_curation.files.sources import Source, SourceFile
 
@@ -32,12 +35,11 @@ _MAX_COLUMNS: Final = 200
 
 
 def infer_columns(source: Source, *, text_key: str = "text", id_key: str = "id") -> Schema:
-    """Return the schema of the metadata columns of a source, sorted by name.
+    """Return the schema of the metadata columns of a source, without the custody columns, sorted by name.
 
     At most 200 columns, the ones that occur most often: records may invent a key each.
 
     Raises:
-        ShardError: if a sampled file is damaged in what is looked at.
         ValueError: if a Parquet file has no column for the text.
     """
     step = max(1, -(-len(source.files) // _SAMPLE_FILES))
@@ -45,17 +47,23 @@ def infer_columns(source: Source, *, text_key: str = "text", id_key: str = "id")
     counts: Counter[str] = Counter()
     declared: dict[str, Field] = {}
     for file in source.files[::step]:
-        if is_parquet(file.name):
-            declared |= _declared(source, file)
-        for record in islice(read_records(source, file, Share(0), text_key), _SAMPLE_RECORDS):
+        for record in _sample(source, file, text_key, declared):
             doc = to_document(record.value, "", text_key=text_key, id_key=id_key) if record.reason is None else ""
             if isinstance(doc, str):
                 continue
             for key, value in doc.metadata.items():
                 counts[key] += 1
                 kinds[key].add(_kind(value))
-    names = sorted(sorted(counts), key=lambda key: -counts[key])[:_MAX_COLUMNS]
+    names = sorted(sorted(counts.keys() - CUSTODY_TYPES.keys()), key=lambda key: -counts[key])[:_MAX_COLUMNS]
     return pa.schema([declared.get(name) or make_field(name, _type_name(kinds[name])) for name in sorted(names)])
+
+
+def _sample(source: Source, file: SourceFile, text_key: str, declared: dict[str, Field]) -> Iterator[RawRecord]:
+    """Yield the first records of a file. A damaged one is its task's to report, and ends here without a word."""
+    with contextlib.suppress(ShardError):
+        if is_parquet(file.name):
+            declared |= _declared(source, file)
+        yield from islice(read_records(source, file, Share(0), text_key), _SAMPLE_RECORDS)
 
 
 def describe_columns(columns: Schema) -> dict[str, str]:

@@ -83,9 +83,7 @@ class _RefineStep(PipelineStep):  # type: ignore[misc]
                 for doc, outcome in zip(batch, outcomes, strict=True):
                     failures = failures + 1 if isinstance(outcome, Exception) else 0
                     if isinstance(outcome, Exception) and failures == _MAX_FAILURES:
-                        raise RuntimeError(
-                            f"the refiner failed on {failures} documents in a row: {outcome}"
-                        ) from outcome
+                        raise RuntimeError(f"the refiner failed {failures} times in a row: {outcome}") from outcome
                     if isinstance(outcome, Refined) and self._settle(doc, outcome, account, writer, rank):
                         yield doc
             account.quarantined = quarantine.counts
@@ -149,9 +147,8 @@ class _RefineStep(PipelineStep):  # type: ignore[misc]
 
     def _check_stage(self, refiner: Refiner | str) -> None:
         if not isinstance(refiner, str) and refiner.stage != self.stage:
-            raise ValueError(
-                f"refiner {refiner.name!r} writes {refiner.stage} programs; {self.name} needs {self.stage}"
-            )
+            wrong = f"refiner {refiner.name!r} writes {refiner.stage} programs"
+            raise ValueError(f"{wrong}; {type(self).__name__} needs {self.stage} programs")
 
 
 class RefineDocuments(_RefineStep):

@@ -238,7 +238,7 @@ class WriteJsonl(_RankWriter):
         self._flush()
         stream, self._stream = self._stream, None
         stream.close()
-        return self._content.hexdigest()
+        return str(self._content.hexdigest())
 
     def _abandon(self) -> None:
         self._waiting, self._stream = [], None

@@ -4,12 +4,15 @@ Each row of a batch has a grammar of its own, whose line numbers are those of it
 its output parses and names lines that it was shown. A program cut off by the token limit is taken back to its last
 whole call; if there is none, the draft is the dialect's keep call. Both say `length`, so they are counted.
 
-llguidance computes a mask in 50 microseconds or so; masks are made in Python, row by row, which is small beside a
-forward pass. Fast-forwarding forced tokens would save passes; it is not done.
+Measured with a 49k vocabulary on one core: 1.2 ms to build a window's matcher, 13 microseconds for a mask in the
+median, 3.4 ms to apply the masks of 32 rows; small beside a forward pass. Fast-forwarding forced tokens would save
+passes; it is not done.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hf_curation.programs import grammar, print_program
 from hf_curation.programs.model import Dialect, KeepAll, Program
@@ -51,7 +54,8 @@ class Grammars:
         self._vocabulary = llguidance.hf.from_tokenizer(
             tokenizer, n_vocab=max(vocab_size, len(tokenizer)), eos_token=list(eos_ids)
         )
-        self.eos_ids = list(eos_ids)
+        self.end_mask = _mask_of(eos_ids, self._vocabulary.vocab_size)
+        """The mask, a bit per token, that allows nothing but the end."""
         self._dialect, self._stage = dialect, stage
         # Llama-2 models put a space in front of all they write; forbidding it would force rare pieces on them.
         first = tokenizer.convert_ids_to_tokens(tokenizer("a", add_special_tokens=False)["input_ids"])[0]
@@ -82,7 +86,7 @@ class GrammarMask:
 
     def __init__(self, grammars: Grammars, windows: Sequence[Window]) -> None:
         self._matchers = [grammars.matcher(window) for window in windows]
-        self._eos_ids = grammars.eos_ids
+        self._end = grammars.end_mask
         self._is_first_step = True
 
     def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
@@ -95,16 +99,17 @@ class GrammarMask:
                     matcher.consume_token(token)
                     _check(matcher)
         self._is_first_step = False
-        # Shapes: B = rows, V = vocabulary.
-        is_banned_BV = torch.ones_like(scores, dtype=torch.bool)
-        bits = torch.arange(32, dtype=torch.int32, device=scores.device)
-        for row, matcher in enumerate(self._matchers):
-            if matcher.is_stopped():  # nothing can follow; rows that have ended are padded whatever stands here
-                is_banned_BV[row, self._eos_ids] = False
-                continue
-            words = torch.frombuffer(bytearray(matcher.compute_bitmask()), dtype=torch.int32).to(scores.device)
-            is_banned_BV[row] = ((words[:, None] >> bits) & 1).flatten()[: scores.shape[1]] == 0
-        return scores.masked_fill(is_banned_BV, float("-inf"))
+        # Shapes: B = rows, V = vocabulary. Nothing can follow a stopped row; one that has ended is padded anyway.
+        masks = [self._end if matcher.is_stopped() else matcher.compute_bitmask() for matcher in self._matchers]
+        packed = np.frombuffer(b"".join(masks), dtype=np.uint8).reshape(len(masks), -1)
+        allowed_BV = np.unpackbits(packed, axis=1, count=scores.shape[1], bitorder="little")
+        return scores.masked_fill(torch.from_numpy(allowed_BV).to(scores.device) == 0, float("-inf"))
+
+
+def _mask_of(ids: Sequence[int], vocab_size: int) -> bytes:
+    bits = np.zeros(-(-vocab_size // 32) * 32, dtype=np.uint8)
+    bits[list(ids)] = 1
+    return np.packbits(bits, bitorder="little").tobytes()
 
 
 def _check(matcher: Any) -> None:  # noqa: ANN401

@@ -13,7 +13,7 @@ from hf_curation import __version__
 from hf_curation.files.plans import Plan, code_digest
 from hf_curation.files.reading import is_parquet
 from hf_curation.files.sources import Source
-from hf_curation.programs.limits import DEFAULT_LIMITS
+from hf_curation.programs.limits import DEFAULT_LIMITS, Limits
 from hf_curation.refiners.base import Refiner, Stage
 from hf_curation.refiners.load import load_refiner
 
@@ -66,6 +66,7 @@ class RefineConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        Limits(max_removed_fraction=self.max_removed_fraction)
         if "://" in self.output:
             raise ValueError(f"output {self.output!r} is no local folder; write locally, then push it in one commit")
 

@@ -90,15 +90,14 @@ def host_bars(top: Sequence[tuple[str, Sequence[int]]], others: Sequence[int], n
     rows = [(host, entry) for host, entry in top if entry[0] > 0]
     if others[0] > 0:
         rows.append((f"{number(num_others)} other hosts" if num_others else "all other hosts", others))
-    # The rest of the web dwarfs any host; it is scaled with them and cut at full width.
-    widest = max((entry[0] for host, entry in rows[: len(top)]), default=1) or 1
+    # All the rest of the web would dwarf any one host: it is a figure without a bar.
+    widest = max((entry[0] for _, entry in rows if entry is not others), default=1)
     return [
         Bar(
             label=host,
-            width=min(100.0, 100 * entry[0] / widest),
+            width=0 if entry is others else 100 * entry[0] / widest,
             text=f"{short_number(entry[0])} · {percent(entry[0] / entry[1], 0)}",
             detail=f"{number(entry[0])} of {number(entry[1])} characters removed on {number(entry[2])} pages",
-            tone="muted" if entry is others else "accent",
         )
         for host, entry in rows
     ]

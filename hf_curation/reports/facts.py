@@ -26,11 +26,9 @@ class RunFacts:
     """Stage -> name of its refiner."""
     versions: dict[str, str] = field(default_factory=dict)
     config_sha256: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
     input_fingerprint: str | None = None
     num_in: int | None = None
     """Documents that came in; None without manifests."""
-    num_out: int | None = None
     chars_in: int | None = None
     """Characters that came to the first refining stage."""
     chars_out: int | None = None
@@ -39,7 +37,7 @@ class RunFacts:
     """`prompt_tokens` and `output_tokens` of all refiners."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts as JSON-ready values, without the resolved options (they may name paths)."""
+        """Return the facts as JSON-ready values."""
         return {
             "tasks": self.num_tasks,
             "refiners": self.refiners,
@@ -86,11 +84,11 @@ def read_facts(folder: Path) -> RunFacts:
         ranks.append(manifest.stages)
         facts.num_tasks_planned = manifest.world_size
         facts.refiners.update({stage: name_only(name) for stage, name in manifest.refiners.items()})
-        facts.versions, facts.config = manifest.versions, manifest.config
-        facts.config_sha256, facts.input_fingerprint = manifest.config_sha256, manifest.input_fingerprint
+        facts.versions, facts.config_sha256 = manifest.versions, manifest.config_sha256
+        facts.input_fingerprint = manifest.input_fingerprint
     stages = list(add_stages(ranks).values())
     if stages:
-        facts.num_in, facts.num_out = stages[0].num_in, stages[-1].num_out
+        facts.num_in = stages[0].num_in
         facts.chars_in = next((stage.totals["chars_in"] for stage in stages if "chars_in" in stage.totals), None)
         facts.chars_out = stages[-1].totals.get("chars_out")
         for name in TOKENS:

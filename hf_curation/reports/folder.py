@@ -216,7 +216,7 @@ def _page(cells: _Cells, row: dict[str, Any], *, dropped: bool) -> Page:
 
 
 def _is_original(text: str, digest: str | None) -> bool:
-    return bool(text) and (digest is None or digest == _digest(text))
+    return digest is None or digest == _digest(text)
 
 
 def _digest(text: str) -> str:

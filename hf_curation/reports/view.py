@@ -1,7 +1,7 @@
 """One sampled page as the template shows it: who it is, what was decided, by which program, and the diff."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hf_curation.evaluation.word_f1 import word_f1
@@ -12,12 +12,16 @@ from hf_curation.reports.diff import Diff, diff
 from hf_curation.reports.folder import Page
 from hf_curation.reports.visible import clip, host_of, link_of, markup_bytes
 
-MAX_FIELD = 300
-MAX_WORDS = 12
-PROGRAM_SHARE: Final = 0.25
-"""Share of a page's budget that its programs may take."""
-FIXED_BYTES: Final = 6_000
-"""Upper bound on a page's head and lists, without diff and programs."""
+FIELD_BYTES: Final = 600
+"""HTML of one field: address, id, title, ..."""
+WORD_BYTES: Final = 120
+MAX_WORDS: Final = 12
+PROGRAM_SHARE: Final = 0.2
+"""Share of a page's budget that each of its programs may take."""
+HEAD_BYTES: Final = 3_500
+"""Upper bound on a page's markup around its fields, without the diff."""
+
+_NO_DIFF: Final = Diff(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,6 @@ class PageView:
     rejected: tuple[Word, ...]
     fallbacks: tuple[Word, ...]
     drop_reason: str | None
-    diff: Diff
     has_original: bool
     is_chained: bool
     """The page went through a stage more than once, so that its edits are not spans of one original."""
@@ -57,6 +60,7 @@ class PageView:
     chars_after: int
     f1: tuple[float, float] | None = None
     """Word F1 before and after; None without gold text or without the original."""
+    diff: Diff = _NO_DIFF
 
     @property
     def share_removed(self) -> float | None:
@@ -73,30 +77,25 @@ class PageView:
 
 
 def view_page(page: Page, replay: Replay, *, max_bytes: int) -> PageView:
-    """Return what the report shows of `page`, in at most `max_bytes` of HTML."""
-    program_bytes = int((max_bytes - FIXED_BYTES) * PROGRAM_SHARE)
-    programs = tuple(
-        (stage, clip_markup(program, program_bytes // 2))
-        for stage, program in (("document", page.doc_program), ("chunk", page.chunk_program))
-        if program.strip()
-    )
-    used = sum(markup_bytes(program) for _, program in programs)
-    has_diff = page.original is not None and not replay.is_chained
-    source = page.original if has_diff and page.original is not None else page.text
-    edits = (Edit(0, len(source)),) if page.status == "dropped" else replay.edits if has_diff else ()
+    """Return what the report shows of `page`, in about `max_bytes` of HTML."""
     facts = (("type", page.kind), ("language", page.language), ("title", page.title))
-    return PageView(
-        id=clip(page.id, MAX_FIELD),
+    programs = (("document", page.doc_program), ("chunk", page.chunk_program))
+    program_bytes = int(max_bytes * PROGRAM_SHARE)
+    view = PageView(
+        id=_field(page.id),
         status=page.status,
-        url=clip(page.url or "", MAX_FIELD),
+        url=_field(page.url or ""),
         address=_address(page),
         link=link_of(page.url),
-        facts=tuple((name, clip(value, MAX_FIELD // 2)) for name, value in facts if value),
-        programs=programs,
+        facts=tuple((name, _field(value)) for name, value in facts if value),
+        programs=tuple(
+            (stage, clip_markup(program, int(max_bytes * PROGRAM_SHARE)))
+            for stage, program in programs
+            if program.strip()
+        ),
         rejected=_words(page.rejected, REASONS),
         fallbacks=_words(page.fallbacks, FALLBACKS),
-        drop_reason=clip(page.drop_reason, MAX_FIELD // 4) if page.drop_reason else None,
-        diff=diff(source, edits, max_bytes=max_bytes - FIXED_BYTES - used, first_number=replay.first_number),
+        drop_reason=_field(page.drop_reason) if page.drop_reason else None,
         has_original=page.original is not None,
         is_chained=replay.is_chained,
         problem=PROBLEMS[replay.problem] if replay.problem else None,
@@ -105,11 +104,33 @@ def view_page(page: Page, replay: Replay, *, max_bytes: int) -> PageView:
         chars_after=len(page.result),
         f1=_scores(page),
     )
+    return replace(view, diff=_diff(page, replay, max_bytes - _head_bytes(view)))
+
+
+def _diff(page: Page, replay: Replay, max_bytes: int) -> Diff:
+    if page.original is None or replay.is_chained:
+        source, edits = page.text, replay.edits
+    else:
+        source, edits = page.original, replay.edits
+    if page.status == "dropped":
+        edits = (Edit(0, len(source)),)
+    return diff(source, edits, max_bytes=max_bytes, first_number=replay.first_number)
+
+
+def _head_bytes(view: PageView) -> int:
+    words = [part for word in (*view.rejected, *view.fallbacks) for part in (word.word, word.meaning, " " * 80)]
+    fields = [value for pair in (*view.facts, *view.programs) for value in pair]
+    shown = [view.id, view.url, *view.address, view.link or "", *fields, *words]
+    return HEAD_BYTES + sum(map(markup_bytes, shown))
+
+
+def _field(text: str) -> str:
+    return clip_markup(text, FIELD_BYTES)
 
 
 def clip_markup(text: str, max_bytes: int) -> str:
     """Return `text`, or as much of it as fits into `max_bytes` of HTML and how much more there is."""
-    length = len(text)
+    length = min(len(text), max_bytes)
     while length and (size := markup_bytes(text[:length])) > max_bytes:
         length = min(length - 1, length * max_bytes // size)
     return clip(text, length)
@@ -124,14 +145,14 @@ def _scores(page: Page) -> tuple[float, float] | None:
 def _address(page: Page) -> tuple[str, str, str]:
     host = host_of(page.url)
     if page.url is None or host is None:
-        return "", "", clip(page.url or page.id, MAX_FIELD)
+        return "", "", _field(page.url or page.id)
     start, found, end = page.url.partition("://")[2].partition(host)
-    # "EXAMPLE.org" is found as "" here: then the address stands as it came.
-    return (start, found, clip(end, MAX_FIELD)) if found else ("", "", clip(page.url, MAX_FIELD))
+    # A host in capitals is not found by its canonical form: such an address stands as it came.
+    return (_field(start), found, _field(end)) if found else ("", "", _field(page.url))
 
 
 def _words(words: tuple[str, ...], meanings: dict[str, str]) -> tuple[Word, ...]:
     common = Counter(words).most_common(MAX_WORDS)
-    listed = [Word(clip(word, MAX_FIELD // 4), meanings.get(word, ""), count) for word, count in common]
+    listed = [Word(clip_markup(word, WORD_BYTES), meanings.get(word, ""), count) for word, count in common]
     rest = len(words) - sum(word.count for word in listed)
     return (*listed, Word("other", "reasons past the first dozen", rest)) if rest else tuple(listed)

@@ -23,7 +23,7 @@ _UNSEEN = (
 _UNSEEN_RE = re.compile(f"[{_UNSEEN}]")
 _UNSEEN_OR_JOINER_RE = re.compile(f"[{_UNSEEN}\u200c\u200d\ufe00-\ufe0f\u00a0\u2000-\u200a\u202f]")
 _PLAIN_HOST_RE = re.compile(r"[^\s/?#@:\\<>\"'\[\]]{1,253}")
-MAX_LINK = 2000
+MAX_LINK = 1000
 
 
 @lru_cache(maxsize=4096)
@@ -71,9 +71,10 @@ def host_of(url: str | None) -> str | None:
     if parts.scheme not in {"http", "https"} or not host or "\\" in parts.netloc:
         return None
     host = host.rstrip(".")
+    is_name = _PLAIN_HOST_RE.fullmatch(host) and not _UNSEEN_RE.search(host)
     # An IPv6 address is the one host with colons in it, and only inside brackets.
-    is_plain = _PLAIN_HOST_RE.fullmatch(host) or ("[" in parts.netloc and re.fullmatch(r"[0-9a-f:.]{2,45}", host))
-    return host if is_plain else None
+    is_address = "[" in parts.netloc and re.fullmatch(r"[0-9a-f:.]{2,45}", host)
+    return host if is_name or is_address else None
 
 
 def link_of(url: str | None) -> str | None:

@@ -81,12 +81,12 @@ def test_every_character_is_shown_once_and_marked_as_the_edits_say(case):
     starts = [0, *(m.end() for m in re.finditer(r"\r\n|\r|\n", text))]
     lines = [line for line in annotate(text, edits) if line.number is not None]
     assert [line.number for line in lines] == list(range(len(starts)))
-    for line, start in zip(lines, starts, strict=True):
+    for line, start, following in zip(lines, starts, [*starts[1:], len(text) + 1], strict=True):
         content = re.match(r"[^\r\n]*", text[start:])[0]
         shown = [(char, s.kind == "del") for s in line.segments if s.kind != "ins" for char in s.text]
         assert shown == [(char, start + i in gone) for i, char in enumerate(content)]
         if content:
-            inserted = any(e.replacement for e in edits if start <= e.start <= start + len(content))
+            inserted = any(e.replacement for e in edits if start <= e.start < following)
             all_gone = all(flag for _, flag in shown)
             assert (line.kind == "removed") == (all_gone and not inserted)
     shown = "".join(s.text for line in annotate(text, edits) for s in line.segments if s.kind == "ins")

@@ -134,6 +134,7 @@ def test_the_size_is_bounded_for_any_run(run):
     calls = "\n".join(f'normalize(source_str="<{i}>")' for i in range(3_000))
     run.add("calls", "\n".join(f"<{i}>" for i in range(3_000)) + " kept" * 5_000, calls, title="\u202e" * 10_000)
     for row in run.rows:
+        row["id"] += "\u202e" * 1_000
         row["page_type"] = row["id"] + "<" * 500
         row["refine_rejected"] = [f"{i}" + '"' * 200 for i in range(300)]
     run.quarantined = [f"{i}" + "<" * 200 for i in range(100)]

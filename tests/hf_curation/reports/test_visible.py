@@ -46,6 +46,7 @@ def test_chips_are_the_only_tags(text):
         ("https://bücher.example/", "bücher.example"),
         ("http://[2001:DB8::1]:80/", "2001:db8::1"),
         ("https://example.org\\@evil.example/", None),
+        ("https://exam\u200bple.org/", None),
         ("http://[not-an-address/", None),
         ("javascript:alert(1)", None),
         ("ftp://example.org/", None),

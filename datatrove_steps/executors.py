@@ -8,7 +8,9 @@ datatrove's, so its tools work, and launching again runs what is not complete.
 
 import copy
 import json
+import os
 import signal
+import threading
 from collections import deque
 from typing import Any, Final
 
@@ -111,11 +113,18 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
 
 
 def _run_rank(executor: LocalRanks, rank: int, slot: int, question: Any) -> None:  # noqa: ANN401 - a pipe's end
+    threading.Thread(target=_die_with_launcher, daemon=True).start()
     try:
         executor._run_for_rank(rank, slot)
     except Exception as error:  # datatrove has logged it
         question.send(_in_one_line(error))
         raise SystemExit(1) from None
+
+
+def _die_with_launcher() -> None:
+    """End this process when the launcher is gone: it must not publish into a folder that somebody else has by then."""
+    wait([multiprocess.parent_process().sentinel])
+    os._exit(1)
 
 
 def _cause_of_death(exit_code: int, answer: Any) -> str:  # noqa: ANN401 - a pipe's end

@@ -56,7 +56,8 @@ class Quarantine:
         assert reason in QUARANTINE_REASONS, reason
         self.counts[reason] += 1
         if self._folder is None:
-            logger.warning(f"quarantined ({reason}): {row.get('id')!a}")
+            name = row["id"] if "id" in row else f"{row.get('source')}/{row.get('index')}"
+            logger.warning(f"quarantined ({reason}): {name!a}")
             return
         if self._part is None:
             self._part = PartFile(self._folder / f"{self._stage}-{self._rank:05d}.jsonl")

@@ -65,13 +65,16 @@ def derive(raw: str, clean: str, *, dialect: Dialect = Dialect.PROX, rules: Deri
     if not raw.strip():
         return Program((KeepAll(),))  # nothing to refine: the executor passes blank pages through
     pair = _Pair(split_lines(raw), split_lines(clean), dialect, rules or DeriveRules())
-    candidates = [_program(_loose_calls(pair))]
+    if not clean:
+        return Program((RemoveLines(0, len(pair.raw_lines) - 1),))
+    candidates = []
     if pair.looks_paired():
         calls = _strict_calls(pair)
         strict = _program(calls)
         if execute(pair.raw, strict, limits=NO_LIMITS).text == pair.clean:
             return strict
         candidates.append(_program([placed for placed in calls if _changes_words(placed[1])]))
+    candidates.append(_program(_loose_calls(pair)))
     return max(candidates, key=pair.merit)
 
 

@@ -82,7 +82,7 @@ def parse_program(
     if rest:
         _reject_rest(rest, rejected)
     elif not complete:
-        _reject_torn(lines[-1].strip(BLANKS), calls, rejected)
+        _reject_torn(lines[-1], dialect, calls, rejected)
     return Program(tuple(calls), tuple(rejected), scope)
 
 
@@ -136,19 +136,24 @@ def _skip_thinking(text: str, complete: bool, rejected: list[Rejection]) -> str:
     return ""
 
 
-def _reject_torn(line: str, calls: list[Call], rejected: list[Rejection]) -> None:
+def _reject_torn(line: str, dialect: Dialect, calls: list[Call], rejected: list[Rejection]) -> None:
     """Reject the call that ends a cut output if more of it may have been to come.
 
     A bare word may be the beginning of another. A string call with odd quotes may have been cut inside its string:
     `normalize(source_str="f("x")` looks closed, and is not if the page says `f("x") = y`.
     """
-    if not line or line[0] == "#" or not calls:
-        return
-    mark = min('"', "'", key=lambda quote: line.find(quote) % len(line))
-    num_marks = line.count(mark) - line.count("\\" + mark)
-    if "(" not in line or (isinstance(calls[-1], ReplaceString | AddLine) and num_marks not in (2, 4)):
-        calls.pop()
-        rejected.append(Rejection(shorten(line), "torn_call"))
+    line = line.strip(BLANKS)
+    last_rejected: list[Rejection] = []
+    last_calls = _read_lines([line], dialect, last_rejected)
+    if last_rejected and last_rejected[-1].reason == "prose":
+        rejected[-1] = Rejection(rejected[-1].call, "torn_call")
+    elif last_calls and not last_rejected:
+        mark = min('"', "'", key=lambda quote: line.find(quote) % len(line))
+        num_marks = line.count(mark) - line.count("\\" + mark)
+        has_odd_quotes = isinstance(last_calls[-1], ReplaceString | AddLine) and num_marks not in (2, 4)
+        if "(" not in line or has_odd_quotes:
+            calls.pop()
+            rejected.append(Rejection(shorten(line), "torn_call"))
 
 
 def _prox_string(literal: str) -> str:

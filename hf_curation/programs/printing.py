@@ -73,10 +73,9 @@ def parse_programs(text: str) -> list[Program]:
     the program it stands in, as in `parse_program`.
     """
     headers = list(_HEADER.finditer(text))
-    bodies = [text[: headers[0].start()] if headers else text]
-    stops = [*(header.start() for header in headers[1:]), len(text)]
-    programs = [parse_program(bodies[0], limits=NO_LIMITS)] if bodies[0] else []
-    for header, stop in zip(headers, stops, strict=True):
+    stops = [header.start() for header in headers] + [len(text)]
+    programs = [parse_program(text[: stops[0]], limits=NO_LIMITS)] if stops[0] else []
+    for header, stop in zip(headers, stops[1:], strict=True):
         dialect, start, end, first_line = header.groups()
         scope = Scope(int(start), int(end), int(first_line)) if start else None
         programs.append(parse_program(text[header.end() : stop], Dialect(dialect), scope=scope, limits=NO_LIMITS))

@@ -42,6 +42,8 @@ class _Syntax(NamedTuple):
     """One argument and the comma or parenthesis after it: name, string, other text, closer."""
     tail: re.Pattern[str]
     """What may follow a call on its line: nothing, a comment, or another call of the dialect."""
+    next_statement: re.Pattern[str]
+    """The same, or a semicolon and anything."""
 
 
 def shorten(text: str) -> str:
@@ -66,12 +68,12 @@ def read_line(line: str, dialect: Dialect) -> list[Call | Rejection]:
     pos = 0
     while pos < len(line) and line[pos] != "#":
         head = _HEAD.match(line, pos)
-        if head is None:  # at the start of the line only: later pieces begin where `tail` saw a call
-            return [Rejection(shorten(line), "prose")]
+        if head is None:
+            return [*pieces, Rejection(shorten(line[pos:]), "prose")]
         try:
             piece, end = _read_call(line, head, syntax)
         except UnreadableError as error:
-            end = error.end if syntax.tail.match(line, error.end) else len(line)
+            end = error.end if syntax.next_statement.match(line, error.end) else len(line)
             piece = Rejection(shorten(line[pos:end]), error.reason)
         pieces.append(piece)
         pos = _after_separators(line, end)
@@ -84,7 +86,9 @@ def _read_call(line: str, head: re.Match[str], syntax: _Syntax) -> tuple[Call | 
     if operation is None:
         raise UnreadableError("unknown_call", line.find(")", head.end()) + 1 or len(line))
     scanned = _scan_arguments(line, head.end(), syntax)
-    if scanned is None or not syntax.tail.match(line, scanned[1]):
+    # What follows a string may be the rest of it: `f("x"); y` has quotes of its own.
+    may_follow = syntax.tail if operation.num_strings else syntax.next_statement
+    if scanned is None or not may_follow.match(line, scanned[1]):
         if not operation.num_strings:
             raise UnreadableError(_why_not_closed(line, head.end(), scanned is None), len(line))
         scanned = _scan_unescaped(line, head.end(), operation, syntax)
@@ -169,5 +173,5 @@ def _syntax(dialect: Dialect) -> _Syntax:
     if dialect is not Dialect.PROX:
         string += r'|"(?:[^"\\\n\r]|\\[^\n\r])*"'
     argument = re.compile(rf"{_NAME}(?:({string})[ \t]*|({_UNQUOTED}))([,)])")
-    names = "|".join(OPERATIONS[dialect])
-    return _Syntax(dialect, argument, re.compile(rf"[{BLANKS};]*(?:\Z|#|(?:{names})[ \t]*\()"))
+    tail = rf"[{BLANKS};]*(?:\Z|#|(?:{'|'.join(OPERATIONS[dialect])})[ \t]*\()"
+    return _Syntax(dialect, argument, re.compile(tail), re.compile(rf"{tail}|[{BLANKS}]*;"))

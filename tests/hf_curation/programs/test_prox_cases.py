@@ -246,7 +246,9 @@ def test_d1_a_comment_does_not_drop() -> None:
     assert (result.status, result.num_applied) == ("kept", 1)
 
 
-@pytest.mark.parametrize("program", ["", "   \n", "dropping it would be a pity", "drop_doc", "drop_doc()", "drop", "Drop"])
+@pytest.mark.parametrize(
+    "program", ["", "   \n", "dropping it would be a pity", "drop_doc", "drop_doc()", "drop", "Drop"]
+)
 def test_d2_only_a_whole_token_drops(program: str) -> None:
     result = run(BODY, program, stage=Stage.DOCUMENT)
     assert result.dropped == (program.startswith("drop") and "dropping" not in program)

@@ -167,13 +167,14 @@ def is_power_of_ten(value: float) -> bool:
     return value > 0 and math.log10(value).is_integer()
 
 
-def nice_ceiling(value: float) -> float:
-    """Return the smallest 1, 2, 4, 6 or 8 times a power of ten that is not below `value`; halves of it read well.
+def nice_ceiling(value: float) -> int:
+    """Return the smallest round number that is not below `value` and whose half is round too, for an axis of counts.
 
-    >>> nice_ceiling(7), nice_ceiling(1300), nice_ceiling(0)
-    (8, 2000, 2)
+    >>> nice_ceiling(7), nice_ceiling(119), nice_ceiling(1300), nice_ceiling(0)
+    (8, 120, 1600, 2)
     """
     if value <= 2:
         return 2
-    power: float = 10 ** math.floor(math.log10(value))
-    return next(m * power for m in (1, 2, 4, 6, 8, 10) if m * power >= value)
+    power = int(10 ** math.floor(math.log10(value)))
+    steps = (10, 12, 16, 20, 30, 40, 60, 80, 100) if power > 1 else (20, 40, 60, 80, 100)
+    return next(step * power // 10 for step in steps if step * power >= 10 * value)

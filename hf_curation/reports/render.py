@@ -212,9 +212,12 @@ def _filters(pages: list[PageView]) -> list[tuple[str, int]]:
 
 
 def _provenance(facts: RunFacts) -> list[str]:
-    """Return in short what ran: the refiners of each stage, versions and configuration."""
-    refiners = [f"{stage} programs by {clip(name, MAX_TITLE)}" for stage, name in facts.refiners.items()]
-    version = facts.versions.get("hf-curation") or facts.versions.get("hf_curation")
+    """Return in short what ran: the refiners with their stages, version and configuration."""
+    stages: dict[str, list[str]] = {}
+    for stage, name in sorted(facts.refiners.items(), key=lambda item: item[0] != "document"):
+        stages.setdefault(clip(name, MAX_TITLE), []).append(stage)
+    refiners = [f"{' and '.join(names)} programs by {name}" for name, names in stages.items()]
+    version = facts.versions.get("hf_curation")
     config = [f"configuration {facts.config_sha256[:HASH_CHARS]}"] if facts.config_sha256 else []
     return [*refiners, *([f"hf-curation {clip(version, MAX_KIND)}"] if version else []), *config]
 

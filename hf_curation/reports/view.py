@@ -88,11 +88,7 @@ def view_page(page: Page, replay: Replay, *, max_bytes: int) -> PageView:
         address=_address(page),
         link=link_of(page.url),
         facts=tuple((name, _field(value)) for name, value in facts if value),
-        programs=tuple(
-            (stage, clip_markup(program, int(max_bytes * PROGRAM_SHARE)))
-            for stage, program in programs
-            if program.strip()
-        ),
+        programs=tuple((stage, clip_markup(text, program_bytes)) for stage, text in programs if text.strip()),
         rejected=_words(page.rejected, REASONS),
         fallbacks=_words(page.fallbacks, FALLBACKS),
         drop_reason=_field(page.drop_reason) if page.drop_reason else None,
@@ -108,12 +104,8 @@ def view_page(page: Page, replay: Replay, *, max_bytes: int) -> PageView:
 
 
 def _diff(page: Page, replay: Replay, max_bytes: int) -> Diff:
-    if page.original is None or replay.is_chained:
-        source, edits = page.text, replay.edits
-    else:
-        source, edits = page.original, replay.edits
-    if page.status == "dropped":
-        edits = (Edit(0, len(source)),)
+    source = page.text if page.original is None or replay.is_chained else page.original
+    edits = (Edit(0, len(source)),) if page.status == "dropped" else replay.edits
     return diff(source, edits, max_bytes=max_bytes, first_number=replay.first_number)
 
 

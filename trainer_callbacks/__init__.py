@@ -1,6 +1,21 @@
-"""MeCo for `transformers.Trainer` under accelerate: a data set, a collator, a callback."""
+"""MeCo for `transformers.Trainer` under accelerate: a data set, a collator, a callback, and checks for each."""
 
+from trainer_callbacks.checkpoints import last_complete_checkpoint
 from trainer_callbacks.collator import MeCoDataCollator
-from trainer_callbacks.dataset import MeCoDataset, geometry_of
+from trainer_callbacks.cooldown import MeCoCooldownCallback
+from trainer_callbacks.dataset import MeCoDataset
+from trainer_callbacks.geometry import geometry_of
+from trainer_callbacks.leakage import LeakageError, check_no_leakage
+from trainer_callbacks.watch import NonFiniteError, WrongBatchError
 
-__all__ = ["MeCoDataCollator", "MeCoDataset", "geometry_of"]
+__all__ = [
+    "LeakageError",
+    "MeCoCooldownCallback",
+    "MeCoDataCollator",
+    "MeCoDataset",
+    "NonFiniteError",
+    "WrongBatchError",
+    "check_no_leakage",
+    "geometry_of",
+    "last_complete_checkpoint",
+]

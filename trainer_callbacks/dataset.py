@@ -6,7 +6,9 @@ needs the data in order: `train_sampling_strategy="sequential"` in TrainingArgum
 are shuffled already, by a seed, each phase for itself.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,24 @@ class PhaseRows:
     num_rows: int
     """Rows of the plan that are used."""
 
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of what these rows hold, token for token, and of their order."""
+        arrays = [self.plan.rows_R1, self.plan.document_P, self.plan.start_P, self.plan.length_P, self.plan.tail_P]
+        digest = sha256(canonical_json([self.store.fingerprint, self.table.prefixes]))
+        for array in (*arrays, self.is_conditioned_D, self.table.row_D):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def documents(self, row: int) -> list[int]:
+        """Return the documents of one row, as indices in the store."""
+        documents: list[int] = self.plan.document_P[self.plan.rows_R1[row] : self.plan.rows_R1[row + 1]].tolist()
+        return documents
+
+    def num_prefix_tokens(self, document: int) -> int:
+        """Return how many tokens of metadata a document carries in this phase."""
+        return len(self.table.ids(document)) if self.is_conditioned_D[document] else 0
+
     def segments(self, row: int) -> list[dict[str, Any]]:
         """Return the documents of one row, as `MeCoDataCollator` takes them."""
         plan, parts = self.plan, []
@@ -48,6 +68,19 @@ class PhaseRows:
                 }
             )
         return parts
+
+
+@dataclass(frozen=True, slots=True)
+class RowFigures:
+    """How much of some rows is metadata."""
+
+    num_documents: int
+    """Documents, or pieces of documents."""
+    num_conditioned: int
+    """Of these, with metadata."""
+    num_tokens: int
+    num_prefix_tokens: int
+    """Tokens of metadata; BOS is none."""
 
 
 class MeCoDataset(Dataset[dict[str, Any]]):
@@ -96,7 +129,7 @@ class MeCoDataset(Dataset[dict[str, Any]]):
         if isinstance(template, str):
             template = parse_template(template, on_missing=MissingPolicy(on_missing))
         self.template = template
-        self._special = SpecialTokens.of(tokenizer)
+        self.special = SpecialTokens.of(tokenizer)
         self._encoder = PrefixEncoder(tokenizer, template)
         stores = [TokenStore(s) if isinstance(s, str | Path) else s for s in (store, cooldown_store) if s is not None]
         for one in stores:
@@ -109,16 +142,39 @@ class MeCoDataset(Dataset[dict[str, Any]]):
         """First row of the cooldown."""
         return self.switch_step * self.samples_per_step
 
+    @cached_property
+    def phase_fingerprints(self) -> dict[str, str]:
+        """For each phase the sha256 of its rows and of their order, BOS and EOS included."""
+        special = [self.special.bos, self.special.eos]
+        return {
+            phase.value: sha256(canonical_json([rows.fingerprint, special])).hexdigest()
+            for phase, rows in self._phases.items()
+        }
+
     @property
     def fingerprint(self) -> str:
         """sha256 of everything that decides the order and content of rows: equal fingerprints, equal runs."""
-        facts = [
-            [phase.store.fingerprint for phase in self._phases.values()],
-            [self.seq_len, self.samples_per_step, self.max_steps, self.seed, self.plan],
-            [str(getattr(self.schedule, name)) for name in self.schedule.__slots__],
-            self.template.describe(),
-        ]
+        facts = [self.samples_per_step, self.max_steps, self.switch_step, self.phase_fingerprints]
         return sha256(canonical_json(facts)).hexdigest()
+
+    def figures(self, rows: Iterable[int]) -> RowFigures:
+        """Return the share of metadata in `rows`, from the plan, without reading the store's tokens."""
+        num_documents = num_conditioned = num_tokens = num_prefix_tokens = 0
+        for row in rows:
+            phase, at = self._locate(row)
+            prefixes = [phase.num_prefix_tokens(document) for document in phase.documents(at)]
+            pieces = slice(phase.plan.rows_R1[at], phase.plan.rows_R1[at + 1])
+            num_documents += len(prefixes)
+            num_conditioned += sum(map(bool, prefixes))
+            num_prefix_tokens += sum(prefixes)
+            num_tokens += sum(prefixes) + len(prefixes) * self.special.num_bos
+            num_tokens += int(phase.plan.length_P[pieces].sum() + phase.plan.tail_P[pieces].sum())
+        return RowFigures(num_documents, num_conditioned, num_tokens, num_prefix_tokens)
+
+    def document_ids(self, rows: Iterable[int]) -> list[str]:
+        """Return the ids of the documents in `rows`."""
+        found = [(phase, document) for phase, at in map(self._locate, rows) for document in phase.documents(at)]
+        return [str(phase.store.metadata(document)["id"]) for phase, document in found]
 
     def phase_of(self, row: int) -> Phase:
         """Return the phase that a row belongs to."""
@@ -130,12 +186,16 @@ class MeCoDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         """Return a row: its phase, and its documents in `segments`."""
+        phase, at = self._locate(row)
+        return {"phase": self.phase_of(row).value, "segments": phase.segments(at)}
+
+    def _locate(self, row: int) -> tuple[PhaseRows, int]:
+        """Return the phase of a row, and which row of its plan it is."""
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         phase = self.phase_of(row)
         rows = self._phases[phase]
-        at = row - (self.switch_row if phase is Phase.COOLDOWN else 0)
-        return {"phase": phase.value, "segments": rows.segments(at % rows.num_rows)}
+        return rows, (row - (self.switch_row if phase is Phase.COOLDOWN else 0)) % rows.num_rows
 
     def _lay_out(self, stores: list[TokenStore], max_steps: int | None, allow_repeats: bool) -> None:
         """Plan both phases and decide at which step they meet."""
@@ -173,10 +233,13 @@ class MeCoDataset(Dataset[dict[str, Any]]):
     def _plan_phase(
         self, phase: Phase, store: TokenStore, table: PrefixTable, chosen_D: np.ndarray[Any, Any]
     ) -> PhaseRows:
-        ids = store.table["id"]
-        is_conditioned_D = np.zeros(len(store), dtype=np.bool_)
-        is_conditioned_D[chosen_D] = [self.schedule.is_conditioned(phase, i.as_py()) for i in ids.take(chosen_D)]
-        whole = document_lengths(store, self._special, table, is_conditioned_D)
+        if self.schedule.is_mixed(phase):
+            ids = (i for chunk in store.table["id"].chunks for i in chunk.to_pylist())
+            conditioned = (self.schedule.is_conditioned(phase, i) for i in ids)
+            is_conditioned_D = np.fromiter(conditioned, dtype=np.bool_, count=len(store))
+        else:
+            is_conditioned_D = np.full(len(store), self.schedule.is_conditioned(phase, ""))
+        whole = document_lengths(store, self.special, table, is_conditioned_D)
         chosen = DocumentLengths(
             body_D=whole.body_D[chosen_D], head_D=whole.head_D[chosen_D], tail_D=whole.tail_D[chosen_D]
         )
@@ -195,8 +258,3 @@ class MeCoDataset(Dataset[dict[str, Any]]):
             f"the data gives {rows} + {cool} rows of {self.seq_len} tokens, fewer than one step of "
             f"{self.samples_per_step} in each phase: add data or shorten seq_len"
         )
-
-
-def geometry_of(args: Any) -> int:  # noqa: ANN401 - transformers.TrainingArguments
-    """Return the rows per optimizer step of a run: processes x per-device batch x gradient accumulation."""
-    return int(args.world_size * args.train_batch_size * args.gradient_accumulation_steps)

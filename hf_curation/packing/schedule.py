@@ -68,6 +68,10 @@ class Schedule:
         """Return the phase of `step`, 0-based."""
         return Phase.COOLDOWN if step >= self.switch_step(max_steps) else Phase.CONDITIONED
 
+    def is_mixed(self, phase: Phase) -> bool:
+        """Tell whether documents of this phase differ in whether they carry metadata."""
+        return phase is Phase.CONDITIONED and self.kind in (ScheduleKind.MIX, ScheduleKind.MIX_THEN_COOLDOWN)
+
     def is_conditioned(self, phase: Phase, document_id: str) -> bool:
         """Tell whether a document of this phase carries its metadata.
 

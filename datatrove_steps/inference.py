@@ -8,11 +8,13 @@ before a server is started, and the conservation law is checked at the end of ea
 
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from datatrove.data import Document
 from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
 
+from datatrove_steps.quarantine import Quarantine
 from datatrove_steps.rollouts import RefineRollout
 from hf_curation.files.accounts import ConservationError, StageAccount
 
@@ -25,13 +27,22 @@ class RefineRunner(InferenceRunner):  # type: ignore[misc]
 
     name = "🧽 Refine with a server"
 
-    def __init__(self, rollout: RefineRollout, config: InferenceConfig, output_writer: Any, **options: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        rollout: RefineRollout,
+        config: InferenceConfig,
+        output_writer: Any,  # noqa: ANN401 - any writer of datatrove's
+        *,
+        quarantine: str | Path | None = None,
+        **options: Any,  # noqa: ANN401 - the runner's
+    ) -> None:
         """Check what can be checked before a server is started.
 
         Args:
             rollout: what is done with a document.
             config: the runner's server, concurrency and timeouts.
             output_writer: a writer of datatrove's; with checkpoints, its file name must hold `${chunk_index}`.
+            quarantine: folder for documents that no writer could write; None counts and logs them.
             options: further arguments of `InferenceRunner`, such as `checkpoints_local_dir`.
 
         Raises:
@@ -50,6 +61,7 @@ class RefineRunner(InferenceRunner):  # type: ignore[misc]
                 "OPENAI_API_KEY where the job runs"
             )
         super().__init__(rollout, config, output_writer, **options)
+        self.quarantine = None if quarantine is None else Path(quarantine)
 
     def run(self, data: Iterable[Document], rank: int = 0, world_size: int = 1) -> None:
         """Refine and write the documents of one rank.
@@ -59,10 +71,11 @@ class RefineRunner(InferenceRunner):  # type: ignore[misc]
             ConservationError: if documents in are not documents written, dropped and quarantined.
         """
         rollout = self.rollout_fn
-        rollout.start()
         failed_before = self._num_unwritten()
         counted = _Counted(data)
-        super().run(counted, rank, world_size)
+        with Quarantine(self.quarantine, rollout.form.stage.value, rank) as quarantine:
+            rollout.start(quarantine)
+            super().run(counted, rank, world_size)
         if failed := self._num_unwritten() - failed_before:
             raise OSError(f"the writer failed on {failed} documents of rank {rank}; the log says why")
         account = rollout.account
@@ -70,7 +83,7 @@ class RefineRunner(InferenceRunner):  # type: ignore[misc]
         is_resumable = self.checkpoint_manager.checkpoints_local_dir is not None
         if account.num_in > counted.num or (account.num_in < counted.num and not is_resumable):
             raise ConservationError(f"rank {rank}: {counted.num} documents read, {account.num_in} refined")
-        account.check(rollout.form.stage)
+        account.check(rollout.form.stage.value)
         self._report(account)
 
     def _num_unwritten(self) -> int:

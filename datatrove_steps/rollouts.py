@@ -26,7 +26,8 @@ from datatrove.pipeline.inference.types import GenerateFunction, InferenceError,
 from loguru import logger
 
 from datatrove_steps.custody import drop_reason, record_custody
-from datatrove_steps.refine import _count, _unsound
+from datatrove_steps.quarantine import Quarantine
+from datatrove_steps.refine import _count, _set_aside, _unsound
 from hf_curation.files.accounts import StageAccount
 from hf_curation.programs.limits import DEFAULT_LIMITS, Limits
 from hf_curation.programs.lines import normalize_newlines
@@ -80,12 +81,13 @@ class RefineRollout:
         self.policy = policy or ServerPolicy(deadline_s=7200.0)
         self.keep_original = keep_original
         self.keep_dropped = keep_dropped
-        self.start()
+        self.start(Quarantine(None, form.stage.value, 0))
 
-    def start(self) -> None:
+    def start(self, quarantine: Quarantine) -> None:
         """Open new accounts; the runner calls it for every rank."""
-        self.account = StageAccount()
+        self.account = StageAccount(quarantined=quarantine.counts)
         self.stats = ServerStats()
+        self._quarantine = quarantine
 
     async def __call__(
         self,
@@ -101,8 +103,7 @@ class RefineRollout:
         """
         self.account.num_in += 1
         if reason := _unsound(document.text):
-            self.account.quarantined[reason] += 1
-            logger.warning(f"quarantined ({reason}): {document.id!a}")
+            _set_aside(self._quarantine, reason, document, self.account)
             return None
         try:
             refined = await self._refine(document.text, generate)

@@ -114,7 +114,9 @@ def pages(tmp_path: Path) -> Path:
 def launch(server: Server, pages: Path, tmp_path: Path, policy: ServerPolicy) -> Callable[..., LocalPipelineExecutor]:
     """Run a rollout over the pages with datatrove's executor; `out` and `logs` are its folders."""
 
-    def make(rollout: RefineRollout | None = None, tasks: int = 2, **options: Any) -> LocalPipelineExecutor:
+    def make(
+        rollout: RefineRollout | None = None, tasks: int = 2, source: Any = None, **options: Any
+    ) -> LocalPipelineExecutor:
         config = InferenceConfig(
             server_type="endpoint",
             model_name_or_path="tiny",
@@ -126,7 +128,7 @@ def launch(server: Server, pages: Path, tmp_path: Path, policy: ServerPolicy) ->
         name = "${rank}_${chunk_index}.jsonl" if "checkpoints_local_dir" in options else "${rank}.jsonl"
         writer = JsonlWriter(str(tmp_path / "out"), output_filename=name, compression=None)
         return LocalPipelineExecutor(
-            [JsonlReader(str(pages)), RefineRunner(rollout, config, writer, **options)],
+            [source or JsonlReader(str(pages)), RefineRunner(rollout, config, writer, **options)],
             tasks=tasks,
             workers=1,
             logging_dir=str(tmp_path / "logs"),
@@ -297,6 +299,15 @@ def test_what_no_writer_could_write_is_quarantined(text: Any, reason: str, rollo
     assert one(rollout, text, "keep_chunk()")[0] is None
     assert rollout.account.quarantined == {reason: 1}
     rollout.account.check("chunk")
+
+
+def test_the_runner_keeps_what_it_cannot_write(launch: Any, tmp_path: Path) -> None:
+    source = [Document(text="half \ud800 pair", id="bad"), Document(text=PAGE.format("keep me"), id="good")]
+    launch(tasks=1, source=source, quarantine=tmp_path / "quarantine").run()
+    assert list(written(tmp_path)) == ["good"]
+    (row,) = [json.loads(line) for line in (tmp_path / "quarantine" / "chunk-00000.jsonl").open()]
+    assert (row["id"], row["reason"], row["text"]) == ("bad", "lone_surrogate", "half \ud800 pair")
+    assert stats(tmp_path)["quarantined_lone_surrogate"] == 1
 
 
 def test_a_bug_keeps_the_text_and_says_so(rollout: RefineRollout, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,13 +152,16 @@ class ServerClient:
         return request.counted > self._policy.retries or request.spent_s >= self._policy.deadline_s
 
     async def _lists_models(self) -> bool:
-        """Ask for the list of models: any answer that is not an excuse means that the server lives."""
+        """Ask for the list of models: any answer that is not a gateway's excuse means that the server lives.
+
+        A 500 does: `transformers serve` gives it where there is no cache folder to list, and serves all the same.
+        """
         import httpx  # noqa: PLC0415
 
         limit_s = min(self._policy.timeout_s, _HEALTH_S)
         try:
             async with asyncio.timeout(limit_s), self._http.stream("GET", "/models") as response:
-                return response.status_code < 500 and response.status_code != 429
+                return response.status_code not in (429, 502, 503, 504)
         except (TimeoutError, httpx.HTTPError, OSError):
             return False
 

@@ -4,8 +4,12 @@ Shared by `ServerRefiner`, which sends requests itself, and by the rollouts for 
 hands them to the runner.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, get_args
 
 from hf_curation.programs.model import Dialect, Scope
@@ -77,6 +81,14 @@ class RequestForm:
     def dialect(self) -> Dialect:
         """The preset's dialect."""
         return self.preset.dialect
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits that change when anything does that decides what is asked."""
+        own = {name: value for name, value in self.__getstate__().items() if name not in ("preset", "tokenizer")}
+        tokenizer = self.tokenizer and Path(self.tokenizer).name
+        facts = json.dumps([asdict(self.preset), tokenizer, own], sort_keys=True, default=str)
+        return hashlib.sha256(facts.encode()).hexdigest()[:8]
 
     def windows(self, text: str) -> list[Window]:
         """Cut a document into windows of the preset's size; the document stage shows one, truncated if need be."""

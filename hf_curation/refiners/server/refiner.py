@@ -36,9 +36,8 @@ from hf_curation.refiners.server.stats import ServerStats
 class ServerRefiner:
     """A refiner behind an OpenAI-compatible server; pickles, keeps one pool of connections per process.
 
-    >>> refiner = ServerRefiner("http://localhost:8000/v1", "my-refiner", preset="generic-chunk", constrained="vllm")
-    >>> refiner.name
-    'my-refiner (generic-chunk, chat)'
+    >>> with ServerRefiner("http://localhost:8000/v1", "tiny", preset="generic-chunk", constrained="vllm") as refiner:
+    ...     refined = refine_texts(pages, refiner)
     """
 
     def __init__(
@@ -94,8 +93,8 @@ class ServerRefiner:
 
     @property
     def name(self) -> str:
-        """Model, preset and api; no address, so that equal runs on two machines have equal manifests."""
-        return f"{self.model} ({self.form.preset.name}, {self.form.api})"
+        """Model, preset, api, and a digest of the form; no address: equal runs elsewhere have equal manifests."""
+        return f"{self.model} ({self.form.preset.name}, {self.form.api}, {self.form.digest})"
 
     @property
     def stage(self) -> Stage:

@@ -29,7 +29,21 @@ CANARY = "sk-canary-9f8e7d6c5b4a"
 def test_is_a_refiner(refiner: Make) -> None:
     one = refiner()
     assert isinstance(one, Refiner)
-    assert (one.name, one.stage, one.dialect) == ("tiny (prox-web-chunk, completions)", Stage.CHUNK, "prox")
+    assert (one.stage, one.dialect) == (Stage.CHUNK, "prox")
+    assert one.name == f"tiny (prox-web-chunk, completions, {one.form.digest})"
+
+
+def test_the_name_changes_with_what_is_asked_and_not_with_where(refiner: Make) -> None:
+    names = {
+        refiner().name,
+        refiner(max_tokens=9).name,
+        refiner(constrained="vllm").name,
+        refiner(extra_body={"top_k": 1}).name,
+        refiner(preset=replace(get_preset("prox-web-chunk"), window_tokens=99)).name,
+        refiner(tokenizer="a/tokenizer.json").name,
+    }
+    assert len(names) == 6
+    assert refiner().name == ServerRefiner("http://elsewhere:1/v1", "tiny", preset="prox-web-chunk").name
 
 
 def test_from_page_to_edited_page(server: Any, refiner: Make, answers: Any) -> None:

@@ -31,7 +31,7 @@ from datatrove_steps.tables import Schema
 from datatrove_steps.writers import WriteParquet
 from hf_curation.files.manifest import finished_ranks
 from hf_curation.files.plans import Plan, claim_folder
-from hf_curation.files.sources import find_source, fingerprint, limit_records
+from hf_curation.files.sources import Source, find_source, fingerprint, limit_records
 from hf_curation.programs.limits import Limits
 from hf_curation.refiners.base import Stage
 
@@ -49,8 +49,11 @@ def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = N
     Raises:
         ValueError: for an input that is not there, a refiner that does not exist, or a folder of another run.
     """
+    if slurm is not None and (missing := {"time", "partition"} - slurm.keys()):
+        raise ValueError(f"slurm needs {' and '.join(sorted(missing))}, as SlurmPipelineExecutor takes them")
     output = Path(config.output).expanduser().absolute()
     source = find_source(config.input)
+    _check_apart(config.input, source, output)
     if config.limit is not None:
         source = limit_records(source, config.limit)
     source = fingerprint(source)
@@ -91,6 +94,25 @@ def settle_markers(output: Path, plan: Plan) -> None:
         (output / "summary.json").unlink(missing_ok=True)
 
 
+def _check_apart(given: str, source: Source, output: Path) -> None:
+    """Refuse an output that the next listing of the input would find, or whose removal would remove the input.
+
+    Raises:
+        ValueError: if input and output lie one in the other.
+    """
+    if not source.is_local:
+        return
+    root, folder = Path(source.root).resolve(), output.resolve()
+    holds_output = Path(given).expanduser().is_dir() and (root == folder or root in folder.parents)
+    if holds_output or folder == root or folder in root.parents:
+        raise ValueError(f"INPUT {given} and OUTPUT {output} lie one in the other; give folders side by side")
+
+
+def _num_processors() -> int:
+    # Containers and batch systems give a process fewer processors than the machine has.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _refining_steps(config: RefineConfig, output: Path, columns: Schema, ledger: Ledger) -> list[PipelineStep]:
     steps: list[PipelineStep] = []
     for stage, kind in ((Stage.DOCUMENT, RefineDocuments), (Stage.CHUNK, RefineChunks)):
@@ -128,11 +150,9 @@ def _executors(
     slurm: Mapping[str, Any] | None,
 ) -> PipelineExecutor:
     if slurm is None:
-        workers = min(workers or len(os.sched_getaffinity(0)), plan.world_size)
+        workers = min(workers or _num_processors(), plan.world_size)
         ranks = LocalRanks(pipeline, tasks=plan.world_size, workers=workers, logging_dir=str(logs))
         return LocalRanks([finish], tasks=1, workers=1, logging_dir=str(logs / "finish"), depends=ranks)
-    if missing := {"time", "partition"} - slurm.keys():
-        raise ValueError(f"slurm needs {' and '.join(sorted(missing))}, as SlurmPipelineExecutor takes them")
     from datatrove.executor.slurm import SlurmPipelineExecutor  # noqa: PLC0415 - half a second, for clusters only
 
     # Without this, a failed task leaves the last job pending for ever.

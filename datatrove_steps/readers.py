@@ -92,6 +92,7 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
         for doc in data or ():
             account.num_in += 1
             account.num_out += 1
+            account.totals["chars_out"] += len(doc.text)
             yield doc
         shares = deal([file.num_bytes for file in source.files], world_size)[rank]
         with Quarantine(self.quarantine, "read", rank, self.ledger) as quarantine:

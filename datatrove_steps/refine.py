@@ -11,6 +11,7 @@ quarantined. A refiner that fails on `_MAX_FAILURES` documents in a row is broke
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -28,6 +29,7 @@ from hf_curation.refiners.refine import Refined, refine_texts
 
 _BATCH_CHARS: Final = 4 * 2**20
 _MAX_FAILURES: Final = 20
+_FOLDERS: Final = re.compile(r"(?<!\S)(?:~|\.{1,2})?/(?:\S*/)?")
 
 
 class _RefineStep(PipelineStep):  # type: ignore[misc]
@@ -133,8 +135,7 @@ class _RefineStep(PipelineStep):  # type: ignore[misc]
             page = self.ledger.page(rank)
             page.close_stage(self.stage.value, account)
             # A model's folder is somewhere else on the next machine; its files are in the plan.
-            path = Path(refiner.name)
-            page.refiners[self.stage.value] = path.name if path.is_absolute() else refiner.name
+            page.refiners[self.stage.value] = _FOLDERS.sub("", refiner.name)
 
     def _load(self) -> Refiner:
         if isinstance(self.refiner, str):

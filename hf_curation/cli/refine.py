@@ -71,23 +71,20 @@ def run(args: argparse.Namespace) -> int:
     with lock_folder(output) if slurm is None else nullcontext():
         executor = refine_pipeline(config, slurm=slurm)
         plan: Plan = executor.pipeline[0].plan
-        if slurm is not None:
-            executor.run()
-            print(
-                f"submitted {plan.world_size} tasks; run the same command again to see how far they are",
-                file=sys.stderr,
-            )
-            return 0
-        remove_parts(output)
+        if slurm is None:
+            remove_parts(output)
         done_before = _num_done(output, plan)
         started = time.monotonic()
         try:
             with stderr_to(output / "logs" / "stderr.log") as screen, Progress(output, plan.world_size, screen):
                 executor.run()
         except RanksFailedError as error:
-            return _explain_failure(error.failures, output, plan.world_size)
+            return _explain_failure(error.failures, output, plan)
         seconds = time.monotonic() - started
-    _report(output, done_before, seconds, as_json=args.json)
+    if (output / "summary.json").exists():
+        _report(output, done_before, seconds, as_json=args.json)
+    else:
+        print(f"submitted; {output / 'summary.json'} is there when all tasks are done", file=sys.stderr)
     return 0
 
 
@@ -110,15 +107,21 @@ def _config(args: argparse.Namespace) -> "RefineConfig":
 
 
 def _parse_slurm(pairs: list[str]) -> dict[str, Any] | None:
-    """Turn `KEY=VALUE`s into arguments of datatrove's Slurm executor; None when there are none."""
+    """Turn `KEY=VALUE`s into arguments of datatrove's Slurm executor; keys that it does not know go to sbatch."""
     if not pairs:
         return None
-    slurm: dict[str, Any] = {"venv_path": str(Path(sys.prefix, "bin", "activate"))}
+    from inspect import signature
+
+    from datatrove.executor.slurm import SlurmPipelineExecutor
+
+    known = signature(SlurmPipelineExecutor).parameters
+    sbatch: dict[str, Any] = {}
+    slurm: dict[str, Any] = {"venv_path": str(Path(sys.prefix, "bin", "activate")), "sbatch_args": sbatch}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise ValueError(f"--slurm takes KEY=VALUE, got {pair!r}")
-        slurm[key] = int(value) if value.isdigit() else value
+        (slurm if key in known else sbatch)[key] = int(value) if value.isdigit() else value
     return slurm
 
 
@@ -130,11 +133,16 @@ def _num_done(output: Path, plan: "Plan") -> int:
     return sum(manifest.stages["read"].num_in for manifest in manifests)
 
 
-def _explain_failure(failures: dict[int, str], output: Path, num_tasks: int) -> int:
+def _explain_failure(failures: dict[int, str], output: Path, plan: "Plan") -> int:
+    from hf_curation.files.manifest import finished_ranks
+
+    if len(finished_ranks(output, plan)) == plan.world_size:
+        print(f"every task is finished, but the run as a whole is not right: {failures[0]}", file=sys.stderr)
+        return 1
     for rank, reason in sorted(failures.items()):
         print(f"task {rank} failed: {reason}", file=sys.stderr)
     print(
-        f"{len(failures)} of {num_tasks} tasks failed and published nothing; the others are finished. "
+        f"{len(failures)} of {plan.world_size} tasks failed and published nothing; the others are finished. "
         f"Run the same command again to do the rest. Logs: {output / 'logs' / 'logs'}",
         file=sys.stderr,
     )
@@ -156,6 +164,8 @@ def _report(output: Path, done_before: int, seconds: float, *, as_json: bool) ->
         print(_row("speed", speed, note=f"documents a second ({num_new:,} in {seconds:.1f} s)"))
     else:
         print("every task was finished before; nothing was run")
+    if 0 < summary["documents"]["in"] == summary["documents"]["quarantined"]:
+        print("Hint: no record had a text; name its column or key with --text-key", file=sys.stderr)
     print(f"Hint: hf-curation report {output} --html report.html", file=sys.stderr)
 
 

@@ -85,12 +85,22 @@ def find_source(path: str | os.PathLike[str]) -> Source:
 
     Raises:
         ValueError: if nothing is there, or nothing that can be read as documents.
+        OSError: if the store does not answer.
     """
-    from fsspec.core import url_to_fs  # noqa: PLC0415
-
     url = str(path)
     if "://" not in url:
-        url = os.path.abspath(os.path.expanduser(url))
+        return _find(os.path.abspath(os.path.expanduser(url)), url)
+    try:
+        return _find(url, url)
+    except (ValueError, OSError, ImportError):
+        raise
+    except Exception as error:  # every store has its client, and every client its own errors
+        raise OSError(f"{url} cannot be listed ({type(error).__name__}: {error})") from error
+
+
+def _find(url: str, path: str) -> Source:
+    from fsspec.core import url_to_fs  # noqa: PLC0415
+
     fs, stripped = url_to_fs(url)
     if _MAGIC_RE.search(stripped) and not fs.exists(stripped):
         found = fs.glob(stripped, detail=True)

@@ -255,6 +255,19 @@ def test_parquet_in_the_middle_of_nested_folders(refine, pages_file):
     assert len(rows(refine(tasks=5), "data")) == 51
 
 
+def test_input_and_output_lie_side_by_side(refine, pages_file):
+    folder = pages_file.parent
+    for output in ("in", "in/out"):
+        with pytest.raises(ValueError, match="lie one in the other"):
+            refine(output)
+    out = refine()
+    for source in (out, out / "data", out / "data" / "00000.parquet"):
+        with pytest.raises(ValueError, match="lie one in the other"):
+            refine(input=str(source), overwrite=True)
+    assert (out / "data" / "00000.parquet").exists()
+    assert refine("in/beside", input=str(pages_file)) == folder / "beside"
+
+
 def test_a_folder_that_is_not_ours_is_left_alone(refine, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("x")

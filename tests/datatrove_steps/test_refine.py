@@ -3,8 +3,10 @@ import pickle
 
 import pytest
 from datatrove.data import Document
+from datatrove.pipeline.writers import JsonlWriter
 
 from datatrove_steps import refine
+from datatrove_steps.ledger import Ledger
 from datatrove_steps.readers import ReadDocuments
 from datatrove_steps.refine import RefineChunks, RefineDocuments
 from datatrove_steps.writers import WriteParquet
@@ -239,6 +241,30 @@ def test_a_refiner_of_the_other_stage_is_refused(fake_refiner):
         RefineChunks(fake_refiner(), refiner_options={"preset": "x"})
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         RefineChunks(fake_refiner(), batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("org/model@1 (prox-web-chunk)", "org/model@1 (prox-web-chunk)"),
+        ("/home/me/models/x (generic-chunk)", "x (generic-chunk)"),
+        ("org/base + /home/me/adapter (generic-chunk)", "org/base + adapter (generic-chunk)"),
+        ("./x", "x"),
+    ],
+)
+def test_accounts_do_not_say_where_a_model_lies(fake_refiner, name, written):
+    ledger = Ledger()
+    page = ledger.open(0)
+    run(RefineChunks(fake_refiner(name=name), ledger=ledger), [])
+    assert page.refiners == {"chunk": written}
+
+
+def test_an_exclusion_writer_of_datatroves(fake_refiner, make_page, tmp_path):
+    writer = JsonlWriter(str(tmp_path), compression=None)
+    out = run(RefineDocuments(fake_refiner(Stage.DOCUMENT), exclusion_writer=writer), documents(make_page))
+    dropped = [json.loads(line) for line in (tmp_path / "00000.jsonl").read_text().splitlines()]
+    assert len(dropped) + len(out) == 40
+    assert {row["metadata"]["filter_reason"] for row in dropped} == {"drop_doc"}
 
 
 def test_no_documents(fake_refiner, tmp_path):

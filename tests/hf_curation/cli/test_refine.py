@@ -113,6 +113,23 @@ def test_a_failed_task(refine, capsys, tmp_path, pages, monkeypatch):
     monkeypatch.undo()
 
 
+def test_a_run_that_is_not_right_as_a_whole(refine, capsys, tmp_path):
+    assert refine() == 0
+    (tmp_path / "out" / "data" / "extra.parquet").write_bytes(b"who am I")
+    (tmp_path / "out" / "summary.json").unlink()
+    capsys.readouterr()
+    assert refine() == 1
+    err = capsys.readouterr().err
+    assert "every task is finished, but the run as a whole is not right: data/extra.parquet" in err
+
+
+def test_a_wrong_text_key_is_hinted_at(refine, capsys):
+    assert refine("--text-key", "body") == 0
+    out, err = capsys.readouterr()
+    assert "missing_text 50" in out
+    assert "name its column or key with --text-key" in err
+
+
 def test_another_process_in_the_same_folder(refine, capsys, tmp_path):
     from hf_curation.files.lock import lock_folder
 

@@ -76,6 +76,18 @@ def test_another_file_system(folder):
         fs.rm("/bucket", recursive=True)
 
 
+def test_a_store_that_does_not_answer(monkeypatch):
+    class ClientError(Exception):
+        pass
+
+    def fail(*_, **__):
+        raise ClientError("connection refused")
+
+    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "exists", fail)
+    with pytest.raises(OSError, match="memory://x cannot be listed .ClientError: connection refused"):
+        find_source("memory://x")
+
+
 def test_a_store_that_knows_its_files_is_believed(folder, monkeypatch):
     fs = fsspec.filesystem("memory")
     fs.pipe("/tagged/b.jsonl", b"{}\n")

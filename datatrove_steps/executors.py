@@ -85,11 +85,13 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
             while waiting or running:
                 while waiting and slots:
                     rank, slot = waiting.popleft(), slots.popleft()
-                    answer, question = context.Pipe(duplex=False)
-                    process = context.Process(target=_run_rank, args=(self, rank, slot, question), daemon=True)
-                    process.start()
-                    question.close()
-                    running[process.sentinel] = process, rank, slot, answer
+                    try:
+                        process, answer = self._start(context, rank, slot)
+                    except (OSError, EOFError) as error:  # no memory for a process, or the fork server was killed
+                        failures[rank] = f"its process did not start ({_in_one_line(error)})"
+                        slots.append(slot)
+                    else:
+                        running[process.sentinel] = process, rank, slot, answer
                 for sentinel in wait(list(running)):
                     process, rank, slot, answer = running.pop(sentinel)
                     slots.append(slot)
@@ -100,6 +102,14 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
             for process, *_ in running.values():
                 process.terminate()
         return failures
+
+    def _start(self, context: Any, rank: int, slot: int) -> tuple[Any, Any]:  # noqa: ANN401 - multiprocess has no types
+        """Start a rank; return its process, and the end of a pipe through which it says what went wrong."""
+        answer, question = context.Pipe(duplex=False)
+        process = context.Process(target=_run_rank, args=(self, rank, slot, question), daemon=True)
+        process.start()
+        question.close()
+        return process, answer
 
     def _merge_stats(self) -> PipelineStats:
         """Add up the statistics of all complete ranks, of this launch and of earlier ones, and save them."""

@@ -1,7 +1,11 @@
+import contextlib
 import json
 import os
+import signal
 import sys
 import textwrap
+import threading
+import time
 
 import pytest
 
@@ -74,6 +78,23 @@ def test_a_killed_process_is_noticed_and_named(make, tmp_path):
         2: "its process ended with exit code 7",
     }
     assert ran(tmp_path) == [1, 3, 4]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills processes")
+def test_a_killed_fork_server_is_no_reason_to_wait(make, tmp_path):
+    from multiprocess import forkserver
+
+    def strike():
+        time.sleep(0.4)
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+
+    make({}, tasks=1, workers=2).run()
+    executor = make(dict.fromkeys(range(6), "slow"), tasks=6, workers=2)
+    threading.Thread(target=strike).start()
+    with contextlib.suppress(RanksFailedError):
+        executor.run()
+    make({}, tasks=6, workers=2).run()
+    assert set(ran(tmp_path)) == set(range(6))
 
 
 @pytest.mark.parametrize("workers", [1, 2])

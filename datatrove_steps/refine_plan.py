@@ -43,7 +43,7 @@ class RefineConfig:
     tasks: int | None = None
     """Number of tasks, and of output files; None: by the size of the input, see `default_tasks`."""
     workers: int | None = None
-    """How many tasks run at a time; None: one per processor, on Slurm no limit."""
+    """How many tasks run at a time, each with refiners of its own; None: one per processor, on Slurm no limit."""
     text_key: str = "text"
     """Column or key of the text."""
     id_key: str = "id"

@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="the model's name, where a refiner is the address of a server")
     parser.add_argument("--preset", help="the prompt format of --refiner, where it is a model that brings none")
     parser.add_argument("--tasks", type=int, help="number of tasks and output files (default: by the input's size)")
-    parser.add_argument("--workers", type=int, help="tasks at a time (default: one per processor)")
+    parser.add_argument(
+        "--workers", type=int, help="tasks at a time (default: one per processor; 1 with a model in process)"
+    )
     parser.add_argument("--text-key", default="text", help="column or key of the text (default: text)")
     parser.add_argument("--id-key", default="id", help="column or key of the id (default: id)")
     parser.add_argument("--limit", type=int, help="read at most so many documents in all")
@@ -56,9 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Refine; return the exit code."""
-    # Before numpy is imported: threads of workers would fight for the processors, and sums would depend on them.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        if args.workers != 1 or args.refiner == "tagger":
+    if not _holds_model(args):
+        # Before numpy is imported: threads of workers would fight for the processors, and sums would depend on them.
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, "1")
     from datatrove_steps.executors import RanksFailedError
     from datatrove_steps.pipelines import refine_pipeline
@@ -88,9 +90,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _holds_model(args: argparse.Namespace) -> bool:
+    """Return whether every worker will hold a language model, and wants all processors for it."""
+    refiners = (args.refiner, args.doc_refiner)
+    return any(name not in ("tagger", "none") and not name.startswith(("http://", "https://")) for name in refiners)
+
+
 def _config(args: argparse.Namespace) -> "RefineConfig":
     from datatrove_steps.refine_plan import RefineConfig
 
+    if args.workers is None and not args.slurm and _holds_model(args):
+        args.workers = 1
     options: dict[str, Any] = {
         name: getattr(args, name)
         for name in ("input", "output", "model", "preset", "tasks", "workers", "text_key", "id_key", "limit")

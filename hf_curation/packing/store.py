@@ -101,9 +101,15 @@ class ShardWriter:
 
     def _flush(self) -> None:
         if self._rows["id"]:
-            arrays = [pa.array(self._rows[field.name], type=field.type) for field in self.schema]
+            arrays = [self._array(field) for field in self.schema]
             self._writer.write_batch(pa.record_batch(arrays, schema=self.schema))
             self._rows = {name: [] for name in self.schema.names}
+
+    def _array(self, field: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+        try:
+            return pa.array(self._rows[field.name], type=field.type)
+        except (pa.ArrowException, OverflowError) as error:
+            raise ValueError(f"a value of {field.name!r} does not fit its type {field.type}: {error}") from error
 
 
 def write_store_index(folder: Path, shards: Sequence[Shard], *, tokenizer: str, vocabulary_sha256: str) -> None:

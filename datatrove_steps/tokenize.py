@@ -1,0 +1,188 @@
+"""TokenizeDocuments and MergeTokenStore: documents in, one token store out, for every later pack plan.
+
+Each task writes one shard with its documents in the order in which they came, so equal input and equal numbers of
+tasks give equal shards byte for byte. A task that is run again replaces its shard as a whole. The last step, with
+`tasks=1`, checks that every task is there and writes `store.json`; without that the folder is no store.
+
+Metadata columns go beside the tokens as they are; the prefix is made from them at training time, so that another
+template needs no second store.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from datatrove.data import Document, DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from datatrove_steps.tables import make_field
+from hf_curation.files.accounts import StageAccount
+from hf_curation.packing import ShardWriter, token_dtype
+from hf_curation.packing.encode import PageEncoder, load_encoder
+from hf_curation.packing.merge import ShardManifest, begin_shard, merge_shards
+
+_BATCH_CHARS: Final = 4 * 2**20
+_RESERVED: Final = {"id", "input_ids"}
+
+
+class TokenizeDocuments(PipelineStep):  # type: ignore[misc]
+    """Encode documents and write this task's shard of a token store; documents are passed on.
+
+    Left out and counted: text without a token (`no_tokens`), text that is no string (`text_not_string`) or no Unicode
+    (`lone_surrogate`). Statistics: `total`, `forwarded`, `dropped`, `dropped_<reason>`, `tokens`.
+
+    Args:
+        output_folder: the store, a local folder.
+        tokenizer: name of a repository, or a folder with `tokenizer.json`; loaded where the step runs.
+        revision: of the repository.
+        columns: metadata columns to keep, by name with their types (`string`, `int64`, `double`, `list<string>`, ...),
+            or names of string columns.
+        batch_size: the most documents that are encoded together.
+    """
+
+    type = "🔢 - TOKENIZER"
+    name = "🔢 Tokenize documents"
+
+    def __init__(
+        self,
+        output_folder: str | Path,
+        tokenizer: str,
+        *,
+        revision: str | None = None,
+        columns: Mapping[str, str] | Sequence[str] = ("url",),
+        batch_size: int = 512,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if isinstance(columns, str):
+            raise ValueError(f"columns takes a list of names or a mapping, got the string {columns!r}")
+        self.output_folder = _local(output_folder)
+        self.tokenizer = str(tokenizer)
+        self.revision = revision
+        self.columns = dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, "string")
+        self.batch_size = batch_size
+        if taken := sorted(_RESERVED & self.columns.keys()):
+            raise ValueError(f"the store has a column {taken[0]!r} of its own; leave it out of columns")
+        self._types()
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Write the shard of one rank.
+
+        When the caller stops before the end, or anything raises, there is no shard.
+
+        Raises:
+            ValueError: if the folder holds shards with other settings, or a value does not fit its column's type.
+        """
+        encoder = load_encoder(self.tokenizer, revision=self.revision)
+        config = {
+            "tokenizer": encoder.name,
+            "vocabulary_sha256": encoder.vocabulary_sha256,
+            "columns": self.columns,
+        }
+        begin_shard(self.output_folder, rank, config)
+        path = self.output_folder / "tokens" / f"{rank:05d}.arrow"
+        writer, account = ShardWriter(path, token_dtype(encoder.max_token_id), self._types()), StageAccount()
+        try:
+            for batch in _batches(data or (), self.batch_size):
+                with self.track_time("batch"):
+                    kept = self._write(batch, encoder, writer, account)
+                yield from kept
+            account.check("tokenize")
+            shard = writer.close()
+        finally:
+            writer.discard()  # harmless once it is published
+        manifest = ShardManifest(rank=rank, world_size=world_size, config=config, shard=shard, account=account)
+        manifest.write(self.output_folder)
+        self._report(account, shard.num_tokens)
+
+    def _write(
+        self, batch: Sequence[Document], encoder: PageEncoder, writer: ShardWriter, account: StageAccount
+    ) -> list[Document]:
+        """Write a batch; return the documents that are in the store."""
+        account.num_in += len(batch)
+        sound = []
+        for doc in batch:
+            reason = _unsound(doc.text)
+            if reason is None:
+                sound.append(doc)
+            else:
+                account.dropped[reason] += 1
+        kept = []
+        for doc, ids in zip(sound, encoder.encode([doc.text for doc in sound]), strict=True):
+            if ids:
+                writer.add(str(doc.id), ids, doc.metadata)
+                kept.append(doc)
+            else:
+                account.dropped["no_tokens"] += 1
+        account.num_out += len(kept)
+        return kept
+
+    def _types(self) -> dict[str, Any]:
+        return {name: make_field(name, kind).type for name, kind in self.columns.items()}
+
+    def _report(self, account: StageAccount, num_tokens: int) -> None:
+        counts = {"total": account.num_in, "forwarded": account.num_out, "dropped": account.num_dropped}
+        counts |= {f"dropped_{reason}": count for reason, count in account.dropped.items()} | {"tokens": num_tokens}
+        for name, count in counts.items():
+            self.stat_update(name, value=count, unit="task")
+
+
+class MergeTokenStore(PipelineStep):  # type: ignore[misc]
+    """Make a folder of shards a token store; for an executor with `tasks=1` that depends on the tokenizing one.
+
+    Args:
+        output_folder: the store.
+    """
+
+    type = "🔢 - TOKENIZER"
+    name = "🧷 Merge token store"
+
+    def __init__(self, output_folder: str | Path) -> None:
+        super().__init__()
+        self.output_folder = _local(output_folder)
+
+    def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Check every shard and write `store.json`; passes on what came, usually nothing.
+
+        Raises:
+            ValueError: if a task is missing, or the executor has more than one.
+        """
+        if world_size != 1:
+            raise ValueError(f"MergeTokenStore runs once, in an executor with tasks=1; this one has {world_size}")
+        yield from data or ()
+        with self.track_time():
+            store = merge_shards(self.output_folder)
+        self.stat_update("documents", value=len(store), unit="task")
+        self.stat_update("tokens", value=int(store.lengths_D.sum()), unit="task")
+
+
+def _local(folder: str | Path) -> Path:
+    if "://" in str(folder):
+        raise ValueError(f"{folder} is not a local folder; a token store is read by memory map")
+    return Path(folder).absolute()
+
+
+def _batches(data: Any, batch_size: int) -> Iterator[list[Document]]:  # noqa: ANN401 - datatrove's generators
+    """Yield up to `batch_size` documents at a time, fewer once they hold `_BATCH_CHARS` characters."""
+    batch: list[Document] = []
+    num_chars = 0
+    for doc in data:
+        batch.append(doc)
+        num_chars += len(doc.text) if isinstance(doc.text, str) else 0
+        if len(batch) == batch_size or num_chars >= _BATCH_CHARS:
+            yield batch
+            batch, num_chars = [], 0
+    if batch:
+        yield batch
+
+
+def _unsound(text: object) -> str | None:
+    if not isinstance(text, str):
+        return "text_not_string"
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            return "lone_surrogate"
+    return None

@@ -79,8 +79,12 @@ class Quarantine:
         if kind is not None:
             self._part.discard()
             return
-        self._part.finish()
-        deliver(FinishedPart(self._part, self.counts.total(), self._part.sha256), self._ledger, self._rank)
+        try:
+            self._part.finish()
+            deliver(FinishedPart(self._part, self.counts.total(), self._part.sha256), self._ledger, self._rank)
+        except BaseException:
+            self._part.discard()
+            raise
 
 
 def _to_json(row: dict[str, Any]) -> str:

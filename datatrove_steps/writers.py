@@ -44,6 +44,7 @@ class _RankWriter(PipelineStep):  # type: ignore[misc]
         self.output_folder = Path(output_folder).absolute()
         self.prefix = prefix
         self.ledger = ledger
+        self._is_open = False
         self._part: PartFile | None = None
         self._rank = 0
         self._num_rows = 0
@@ -65,7 +66,8 @@ class _RankWriter(PipelineStep):  # type: ignore[misc]
             self.ledger.page(rank).close_stage("write", account)
 
     def write(self, document: Document, rank: int = 0, **_: object) -> None:
-        """Write one document; the first one opens the file of `rank`."""
+        """Write one document, inside `with`; the first one opens the file of `rank`."""
+        assert self._is_open, "write inside `with writer:`, which finishes the file"
         if self._part is None:
             self._open(rank)
         assert rank == self._rank, f"opened for rank {self._rank}, got a document of rank {rank}"
@@ -75,11 +77,14 @@ class _RankWriter(PipelineStep):  # type: ignore[misc]
         self.update_doc_stats(document)
 
     def __enter__(self) -> Self:
-        assert self._part is None, "a writer serves one rank at a time"
+        if self._is_open:
+            raise ValueError(f"{self!r} serves two steps at once; give each a writer of its own, with another prefix")
+        self._is_open = True
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         part, self._part = self._part, None
+        self._is_open = False
         if part is None:
             return
         try:

@@ -32,14 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("input", metavar="INPUT", help="file, folder, pattern or hf://datasets/NAME/...")
     parser.add_argument("output", metavar="OUTPUT", help="local folder; a run that was interrupted there goes on")
-    parser.add_argument("--refiner", default="tagger", metavar="NAME_OR_PATH", help="who edits lines, or none")
-    parser.add_argument("--doc-refiner", default="tagger", metavar="NAME_OR_PATH", help="who drops pages, or none")
+    parser.add_argument(
+        "--refiner", default="tagger", metavar="NAME_OR_PATH", help="who edits lines (default: tagger), or none"
+    )
+    parser.add_argument(
+        "--doc-refiner", default="tagger", metavar="NAME_OR_PATH", help="who drops pages (default: tagger), or none"
+    )
     parser.add_argument("--model", help="the model's name, where a refiner is the address of a server")
     parser.add_argument("--preset", help="the prompt format of --refiner, where it is a model that brings none")
     parser.add_argument("--tasks", type=int, help="number of tasks and output files (default: by the input's size)")
-    parser.add_argument(
-        "--workers", type=int, help="tasks at a time (default: one per processor; 1 with a model in process)"
-    )
+    parser.add_argument("--workers", type=int, help="tasks at a time (default: one per processor; with a model 1)")
     parser.add_argument("--text-key", default="text", help="column or key of the text (default: text)")
     parser.add_argument("--id-key", default="id", help="column or key of the id (default: id)")
     parser.add_argument("--limit", type=int, help="read at most so many documents in all")

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 
 import pytest
@@ -123,6 +124,16 @@ def test_one_bad_document_does_not_take_its_batch_with_it(fake_refiner, make_pag
     assert kept["page-31"] == "half \ud83d of a pair"
     assert kept["page-30"] == 12345
     assert stats(step)["quarantined_refiner_error"] == 3
+
+
+def test_a_full_disk_in_the_quarantine_fails_the_rank(fake_refiner, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(RefineChunks(fake_refiner(), quarantine=tmp_path), [Document(text="poison", id="1")])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refiner_that_always_fails_fails_the_rank(fake_refiner, tmp_path):

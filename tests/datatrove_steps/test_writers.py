@@ -133,6 +133,15 @@ def test_as_somebodys_exclusion_writer(tmp_path, kind):
     assert not (tmp_path / "none").exists()
 
 
+def test_one_writer_cannot_serve_two_steps_at_once(tmp_path):
+    writer = WriteParquet(tmp_path)
+    inner = LambdaFilter(lambda doc: doc.metadata["n"] % 2, exclusion_writer=writer)
+    outer = LambdaFilter(lambda doc: doc.metadata["n"] % 3, exclusion_writer=writer)
+    with pytest.raises(ValueError, match="serves two steps at once"):
+        list(outer.run(inner.run(iter(documents(10)))))
+    assert os.listdir(tmp_path) == []
+
+
 def test_later_steps_do_not_change_what_was_written(tmp_path):
     for doc in WriteParquet(tmp_path, columns=COLUMNS).run(iter(documents(5)), 0):
         doc.text = "changed"

@@ -30,7 +30,7 @@ def tokenizer_folder(tmp_path_factory):
 
 def pages(num=50):
     texts = [f"Page {i} says hällo {'again ' * (i % 7)}" for i in range(num)]
-    texts[3] = "a page about </s> and <s>"
+    texts[2] = "a page about </s> and <s>"
     return [
         Document(text=t, id=f"p{i}", metadata={"url": f"https://h{i % 4}.example/{i}", "n": i})
         for i, t in enumerate(texts)

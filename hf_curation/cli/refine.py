@@ -32,12 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("input", metavar="INPUT", help="file, folder, pattern or hf://datasets/NAME/...")
     parser.add_argument("output", metavar="OUTPUT", help="local folder; a run that was interrupted there goes on")
-    parser.add_argument(
-        "--refiner", default="tagger", metavar="NAME_OR_PATH", help="who edits lines (default: tagger), or none"
-    )
-    parser.add_argument(
-        "--doc-refiner", default="tagger", metavar="NAME_OR_PATH", help="who drops pages (default: tagger), or none"
-    )
+    for flag, what in (("--refiner", "edits lines"), ("--doc-refiner", "drops pages")):
+        who = f"who {what} (default: tagger, inside this package), or none"
+        parser.add_argument(flag, default="tagger", metavar="NAME_OR_PATH", help=who)
     parser.add_argument("--model", help="the model's name, where a refiner is the address of a server")
     parser.add_argument("--preset", help="the prompt format of --refiner, where it is a model that brings none")
     parser.add_argument("--tasks", type=int, help="number of tasks and output files (default: by the input's size)")

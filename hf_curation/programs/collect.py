@@ -159,7 +159,7 @@ class Collector:
             fits = call.after == part.first - 1 and self.page.line_start(part.first) == part.start
         if not fits:
             raise RejectedError("line_out_of_range")
-        _spend(budget, len(call.text))
+        _spend(budget, len(call.text) + 1)  # with its line break
         self._added.setdefault(call.after, []).append((call.order, call.text))
         return call
 

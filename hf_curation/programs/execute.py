@@ -85,10 +85,10 @@ def execute_general(text: str, programs: Sequence[Program], *, limits: Limits, s
     for job in jobs:
         rejected += job.rejected
         num_clamped += job.num_clamped
+        num_applied += job.num_applied
         program = job.effective()
         if program.calls:
             effective.append(program)
-            num_applied += len(program.calls)
     return EditResult(
         result, edits, tuple(rejected), tuple(fallbacks), False, num_applied, num_clamped, tuple(effective)
     )
@@ -118,6 +118,11 @@ class _Job:
                 self.insertions.append(index)
             elif _is_for_document(call):
                 self._reject(index, "wrong_stage")
+
+    @property
+    def num_applied(self) -> int:
+        """Calls that were executed."""
+        return len(self.calls) - self.calls.count(None)
 
     def keep_text(self, reason: str) -> None:
         """Reject every call that edits."""
@@ -164,7 +169,11 @@ class _Job:
         """Return the program of what was executed."""
         if not self.is_changed:
             return self.program
-        return Program(tuple([call for call in self.calls if call is not None]), scope=self.program.scope)
+        calls = [call for call in self.calls if call is not None]
+        if self.num_clamped:  # ranges that differed may be equal now, and must not look like a loop
+            ranges = dict.fromkeys(call for call in calls if type(call) is RemoveLines)
+            calls = [*ranges, *(call for call in calls if type(call) is not RemoveLines)]
+        return Program(tuple(calls), scope=self.program.scope)
 
     def _reject(self, index: int, reason: str) -> None:
         self.calls[index] = None

@@ -28,7 +28,7 @@ from hf_curation.programs.model import (
 )
 from hf_curation.programs.read_variants import BLANKS, read_line, shorten
 
-_FENCE: Final = re.compile(r"\s*(```|~~~)[A-Za-z]*\s*")
+_FENCE: Final = re.compile(rf"[{BLANKS}]*(```|~~~)[A-Za-z]*[{BLANKS}]*")
 _THINK: Final = re.compile(r"\s*<think>")
 _NUM_FENCES: Final = 2
 

@@ -62,18 +62,18 @@ def edits_of(line: str, hunks: list[Hunk], number: int, rules: StringRules) -> l
     if any(len(target) > rules.max_insert_chars for _, _, target in hunks):
         return None
     bounds = _bounds(line)
-    made: list[Hunk] = []
+    made: list[tuple[Hunk, Hunk]] = []  # each hunk as it came, and widened
     for hunk in hunks:
         wide = _widen(line, hunk, bounds, rules)
-        while made and wide is not None and wide[0] < made[-1][1]:
-            start, end, target = made.pop()
-            hunk = (start, max(end, hunk[1]), target + line[end : hunk[0]] + hunk[2])
+        while made and wide is not None and wide[0] < made[-1][1][1]:
+            start, end, target = made.pop()[0]
+            hunk = (start, hunk[1], target + line[end : hunk[0]] + hunk[2])
             wide = _widen(line, hunk, bounds, rules)
         if wide is None:
             return None
-        made.append(wide)
+        made.append((hunk, wide))
     named = number if rules.scope is None else None
-    return [ReplaceString(line[start:end], target, named) for start, end, target in made]
+    return [ReplaceString(line[start:end], target, named) for _, (start, end, target) in made]
 
 
 def _widen(line: str, hunk: Hunk, bounds: list[int], rules: StringRules) -> Hunk | None:

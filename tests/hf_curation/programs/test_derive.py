@@ -64,6 +64,14 @@ def test_strings_are_widened_until_they_are_unique() -> None:
     assert execute(raw, program).text == raw.replace("mill [1]", "mill")
 
 
+def test_edits_that_grow_into_each_other_become_one() -> None:
+    raw = "x\nriver mill\nmill river\nmill river\ny"
+    assert result(raw, "mill river\nmill river\ny") == "mill river\nmill river\ny"
+    assert (
+        result("river mill\nmill rivers\nriver", "mill river\nmill rivers\nriver") == "mill river\nmill rivers\nriver"
+    )
+
+
 def test_a_short_deletion_takes_a_word_of_context() -> None:
     raw, clean = "the quick! brown fox jumped", "the quick brown fox jumped"
     assert derive(raw, clean).calls == (ReplaceString("quick!", "quick"),) or result(raw, clean) == clean

@@ -151,6 +151,13 @@ def test_the_guard_looks_at_the_whole_page() -> None:
     assert execute(text, everything, limits=Limits(max_removed_fraction=1.0)).status == "edited"
 
 
+def test_ranges_that_clamping_makes_equal_are_kept_once() -> None:
+    program = Program(tuple(RemoveLines(4, end) for end in range(5, 10)))
+    result = execute(PAGE, program)
+    assert (result.num_applied, result.num_clamped, result.effective) == (5, 5, (Program((RemoveLines(4, 4),)),))
+    assert execute(PAGE, result.effective).text == result.text == PAGE.removesuffix("\nfour")
+
+
 def test_a_fallback_of_one_chunk_leaves_the_others_alone() -> None:
     programs = [
         Program((RemoveLines(0, 0),) * 4, scope=Scope(0, 12, 0)),

@@ -122,7 +122,8 @@ def check_result(text: str, programs: Sequence[Program], result: EditResult) -> 
     assert set(result.fallbacks) <= set(FALLBACKS)
     num_read = sum(len(program.calls) + len(program.rejected) for program in programs)
     assert result.num_applied + len(result.rejected) == num_read
-    assert sum(len(program.calls) for program in result.effective) == result.num_applied
+    num_effective = sum(len(program.calls) for program in result.effective)
+    assert num_effective == result.num_applied or (num_effective < result.num_applied and result.num_clamped)
     assert 0 <= result.num_clamped <= result.num_applied
     assert result.edits or result.text == text
 
@@ -208,13 +209,11 @@ def is_subsequence(small: Sequence[str], big: Sequence[str]) -> bool:
 def test_deletion_only_output_is_a_subsequence(case: tuple[str, list[Program]]) -> None:
     text, programs = case
     result = execute(text, programs, limits=Limits(max_added_chars=0, max_removed_fraction=1))
-    empty_lines_aside = [line for line in split_lines(result.text) if line]
     assert is_subsequence(result.text, text)
-    assert all(edit.replacement in ("", "\n") for edit in result.edits)
+    assert all(edit.replacement == "" for edit in result.edits)
     whole = [Program(tuple(c for c in p.calls if isinstance(c, RemoveLines))) for p in programs]
     lines = split_lines(execute(text, whole, limits=NO_LIMITS).text)
     assert is_subsequence(lines, split_lines(text)) or lines == [""]
-    assert len(empty_lines_aside) <= len(split_lines(text))
 
 
 @settings(max_examples=100, deadline=None)
@@ -222,8 +221,7 @@ def test_deletion_only_output_is_a_subsequence(case: tuple[str, list[Program]]) 
 def test_added_characters_are_bounded(case: tuple[str, list[Program]], cap: int) -> None:
     text, programs = case
     result = execute(text, programs, limits=Limits(max_added_chars=cap, max_removed_fraction=1))
-    breaks = sum(isinstance(call, AddLine) for program in programs for call in program.calls)
-    assert sum(len(edit.replacement) for edit in result.edits) <= cap * len(programs) + breaks
+    assert sum(len(edit.replacement) for edit in result.edits) <= cap * len(programs)
 
 
 @settings(max_examples=150, deadline=None)

@@ -51,7 +51,7 @@ def _add_line_spans(text: str, ranges: list[tuple[int, int]], spans: list[Span])
     """Append the spans of whole lines; False if a range is reversed, out of range, or meets another."""
     if len(ranges) > 1:
         ranges.sort()
-    lines = text.split("\n")
+    lines = text.split("\n", ranges[-1][1] + 1)  # no further than needed: what follows is one piece
     if ranges[0][0] < 0 or ranges[-1][1] >= len(lines):
         return False
     line = at = 0

@@ -1,0 +1,1 @@
+"""Metrics of `evaluate` as local script modules, a folder each."""

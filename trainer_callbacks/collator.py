@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from hf_curation.metadata import DEFAULT_TEMPLATE, MissingPolicy, PrefixEncoder, PrefixTemplate, parse_template
-from hf_curation.packing.segments import IGNORE_INDEX, LossOnMetadata, Segment, SpecialTokens, write_segment
+from hf_curation.packing.segments import IGNORE_INDEX, LossOnMetadata, Segment, SegmentWriter, SpecialTokens
 
 Layout = Literal["rows", "flattened", "padded"]
 LAYOUTS: Final = ("rows", "flattened", "padded")
@@ -76,6 +76,7 @@ class MeCoDataCollator:
     loss_on_metadata: LossOnMetadata | str = LossOnMetadata.MASKED
     special: SpecialTokens = field(init=False)
     encoder: PrefixEncoder = field(init=False)
+    writer: SegmentWriter = field(init=False)
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
@@ -86,6 +87,9 @@ class MeCoDataCollator:
         if isinstance(self.template, str):
             self.template = parse_template(self.template, on_missing=MissingPolicy(self.on_missing))
         self.special = SpecialTokens.of(self.tokenizer)
+        padding = self.tokenizer.pad_token_id
+        self._padding = padding if padding is not None else self.special.eos or 0
+        self.writer = SegmentWriter(self.special, self.loss_on_metadata)
         self.encoder = PrefixEncoder(self.tokenizer, self.template)
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> Batch:
@@ -116,64 +120,58 @@ class MeCoDataCollator:
         metadata = part.get("metadata_ids")
         if metadata is None:
             metadata = self.encoder(part).ids if part.get("conditioned", True) else ()
-        segment = Segment(body, metadata, ends=part.get("ends", True))
-        return segment if self.max_length is None else self._cut(segment, self.max_length)
-
-    def _cut(self, segment: Segment, max_length: int) -> Segment:
-        """Cut the end of a body that does not fit; EOS stays only behind a whole document."""
-        if segment.num_tokens(self.special) <= max_length:
+        ends = part.get("ends", True)
+        segment = self.writer.segment(body, metadata, ends=ends)
+        if self.max_length is None or segment.num_tokens <= self.max_length:
             return segment
-        room = max_length - self.special.num_bos - len(segment.metadata)
+        room = self.max_length - self.special.num_bos - len(metadata)
         if room < 1:
-            raise ValueError(f"metadata of {len(segment.metadata)} tokens leaves no room in max_length={max_length}")
-        return Segment(segment.body[:room], segment.metadata, ends=segment.ends and len(segment.body) < room)
+            raise ValueError(f"metadata of {len(metadata)} tokens leaves no room in max_length={self.max_length}")
+        # EOS stays only behind a whole document.
+        return self.writer.segment(body[:room], metadata, ends=ends and len(body) < room)
 
     def _rows(self, rows: Sequence[Sequence[Segment]]) -> Batch:
         """Write packed rows; padding is a document of its own, at the end, whose labels are all -100."""
-        lengths = [sum(segment.num_tokens(self.special) for segment in row) for row in rows]
-        arrays = self._empty(len(rows), lengths)
-        for row, ids_T, labels_T, positions_T in zip(rows, *arrays, strict=True):
-            self._write(row, ids_T, labels_T, positions_T)
-        return _tensors(zip(("input_ids", "labels", "position_ids"), arrays, strict=True))
+        longest = max(_num_tokens(row) for row in rows)
+        width = self.max_length if self.pad_to_max_length and self.max_length is not None else longest
+        if longest > width:
+            raise ValueError(f"a row of {longest} tokens does not fit max_length={width}")
+        batch = _empty_batch(len(rows), width)
+        for row, ids_T, labels_T, positions_T in zip(rows, *batch.values(), strict=True):
+            end = self.writer.write(row, ids_T, labels_T, positions_T)
+            ids_T[end:] = self._padding
+            labels_T[end:] = IGNORE_INDEX
+            positions_T[end:] = np.arange(width - end)
+        return _tensors(batch)
 
     def _padded(self, rows: Sequence[Sequence[Segment]]) -> Batch:
         batch = self._rows(rows)
         width = batch.pop("position_ids").shape[1]
-        lengths_B = torch.tensor([segment.num_tokens(self.special) for (segment,) in rows])
+        lengths_B = torch.tensor([_num_tokens(row) for row in rows])
         batch["attention_mask"] = (torch.arange(width) < lengths_B[:, None]).long()
         return batch
 
     def _flattened(self, row: Sequence[Segment]) -> Batch:
-        lengths = np.array([segment.num_tokens(self.special) for segment in row], dtype=np.int64)
-        ids_T, labels_T, positions_T = (np.empty(lengths.sum(), dtype=np.int64) for _ in range(3))
-        self._write(row, ids_T, labels_T, positions_T)
-        arrays = [("input_ids", ids_T[None]), ("labels", labels_T[None]), ("position_ids", positions_T[None])]
-        borders = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-        longest = int(lengths.max())
-        return _tensors(arrays) | {
+        lengths = [segment.num_tokens for segment in row]
+        batch = _empty_batch(1, sum(lengths))
+        self.writer.write(row, *(array[0] for array in batch.values()))
+        borders = torch.from_numpy(np.cumsum([0, *lengths]).astype(np.int32))
+        longest = max(lengths)
+        return _tensors(batch) | {
             "cu_seq_lens_q": borders,
             "cu_seq_lens_k": borders,
             "max_length_q": longest,
             "max_length_k": longest,
         }
 
-    def _empty(self, num_rows: int, lengths: Sequence[int]) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
-        width = self.max_length if self.pad_to_max_length and self.max_length is not None else max(lengths)
-        if max(lengths) > width:
-            raise ValueError(f"a row of {max(lengths)} tokens does not fit max_length={width}")
-        padding = self.tokenizer.pad_token_id
-        fills = (padding if padding is not None else self.special.eos or 0, IGNORE_INDEX, 0)
-        return [np.full((num_rows, width), fill, dtype=np.int64) for fill in fills]
 
-    def _write(self, row: Sequence[Segment], ids_T: Any, labels_T: Any, positions_T: Any) -> None:  # noqa: ANN401
-        at, loss = 0, LossOnMetadata(self.loss_on_metadata)
-        for segment in row:
-            end = at + segment.num_tokens(self.special)
-            write_segment(segment, self.special, loss, ids_T[at:end], labels_T[at:end])
-            positions_T[at:end] = np.arange(end - at)
-            at = end
-        positions_T[at:] = np.arange(len(positions_T) - at)
+def _num_tokens(row: Sequence[Segment]) -> int:
+    return sum([segment.num_tokens for segment in row])
 
 
-def _tensors(arrays: Any) -> Batch:  # noqa: ANN401 - pairs of name and array
-    return {name: torch.from_numpy(array) for name, array in arrays}
+def _empty_batch(num_rows: int, width: int) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+    return {name: np.empty((num_rows, width), dtype=np.int64) for name in ("input_ids", "labels", "position_ids")}
+
+
+def _tensors(batch: Mapping[str, np.ndarray[Any, np.dtype[np.int64]]]) -> Batch:
+    return {name: torch.from_numpy(array) for name, array in batch.items()}

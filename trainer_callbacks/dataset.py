@@ -39,9 +39,11 @@ class PhaseRows:
     @property
     def fingerprint(self) -> str:
         """sha256 of what these rows hold, token for token, and of their order."""
-        arrays = [self.plan.rows_R1, self.plan.document_P, self.plan.start_P, self.plan.length_P, self.plan.tail_P]
-        digest = sha256(canonical_json([self.store.fingerprint, self.table.prefixes]))
-        for array in (*arrays, self.is_conditioned_D, self.table.row_D):
+        plan, table = self.plan, self.table
+        arrays: list[np.ndarray[Any, Any]] = [plan.rows_R1, plan.document_P, plan.start_P, plan.length_P, plan.tail_P]
+        arrays += [self.is_conditioned_D, table.row_D, table.ids_T, table.starts_R1]
+        digest = sha256(self.store.fingerprint.encode())
+        for array in arrays:
             digest.update(array.tobytes())
         return digest.hexdigest()
 
@@ -56,18 +58,18 @@ class PhaseRows:
 
     def segments(self, row: int) -> list[dict[str, Any]]:
         """Return the documents of one row, as `MeCoDataCollator` takes them."""
-        plan, parts = self.plan, []
-        for p in range(plan.rows_R1[row], plan.rows_R1[row + 1]):
-            document = int(plan.document_P[p])
-            parts.append(
-                {
-                    "input_ids": self.store.tokens(document, int(plan.start_P[p]), int(plan.length_P[p])),
-                    "metadata_ids": self.table.ids(document) if self.is_conditioned_D[document] else (),
-                    "ends": bool(plan.tail_P[p]),
-                    "document": document,
-                }
-            )
-        return parts
+        plan = self.plan
+        pieces = slice(*plan.rows_R1[row : row + 2].tolist())
+        columns = (plan.document_P, plan.start_P, plan.length_P, plan.tail_P)
+        return [
+            {
+                "input_ids": self.store.tokens(document, start, length),
+                "metadata_ids": self.table.ids(document) if self.is_conditioned_D[document] else (),
+                "ends": tail > 0,
+                "document": document,
+            }
+            for document, start, length, tail in zip(*(c[pieces].tolist() for c in columns), strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

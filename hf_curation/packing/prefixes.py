@@ -17,23 +17,26 @@ from hf_curation.packing.store import TokenStore
 
 @dataclass(frozen=True, slots=True)
 class PrefixTable:
-    """Distinct prefixes, and which document has which."""
+    """Distinct prefixes end to end, and which document has which."""
 
-    prefixes: tuple[tuple[int, ...], ...]
-    """Token ids; the first is empty: no prefix."""
+    ids_T: npt.NDArray[np.uint32]
+    """Shape (T,): token ids of all distinct prefixes; the first prefix is empty: none."""
+    starts_R1: npt.NDArray[np.int64]
+    """Shape (R + 1,): where each begins, then T."""
     row_D: npt.NDArray[np.int32]
-    """Shape (D,): index in `prefixes`, 0 for a document without one."""
+    """Shape (D,): which prefix a document has, 0 for none."""
     counts: PrefixCounts
     """Documents with a prefix, and why others have none."""
 
-    def ids(self, document: int) -> tuple[int, ...]:
+    def ids(self, document: int) -> npt.NDArray[np.uint32]:
         """Return the prefix of a document; empty when it has none."""
-        return self.prefixes[self.row_D[document]]
+        row = self.row_D[document]
+        return self.ids_T[self.starts_R1[row] : self.starts_R1[row + 1]]
 
     @property
     def lengths_D(self) -> npt.NDArray[np.int64]:
         """Shape (D,): tokens of every document's prefix."""
-        return np.array([len(prefix) for prefix in self.prefixes], dtype=np.int64)[self.row_D]
+        return np.diff(self.starts_R1)[self.row_D]
 
 
 def prefix_table(store: TokenStore, encoder: PrefixEncoder) -> PrefixTable:
@@ -52,18 +55,19 @@ def prefix_table(store: TokenStore, encoder: PrefixEncoder) -> PrefixTable:
     rows: dict[tuple[int, ...], int] = {(): 0}
     counts = PrefixCounts()
     row_D = np.zeros(len(store), dtype=np.int32)
-    document = 0
-    if not columns and len(store):
-        encoded = encoder({})
-        counts.num_documents, counts.num_prefixed = len(store), len(store) * bool(encoded.ids)
-        return PrefixTable(((), encoded.ids), np.ones(len(store), dtype=np.int32), counts)
-    for batch in store.table.select(columns).to_batches() if len(store) else []:
-        for metadata in batch.to_pylist():
+    if columns and len(store):
+        batches = store.table.select(columns).to_batches()
+        for document, metadata in enumerate(row for batch in batches for row in batch.to_pylist()):
             encoded = encoder(metadata)
             counts.add(encoded.prefix)
             row_D[document] = rows.setdefault(encoded.ids, len(rows))
-            document += 1
-    return PrefixTable(tuple(rows), row_D, counts)
+    elif len(store):
+        ids = encoder({}).ids
+        row_D[:] = rows.setdefault(ids, len(rows))
+        counts.num_documents, counts.num_prefixed = len(store), len(store) * bool(ids)
+    ids_T = np.array([token for prefix in rows for token in prefix], dtype=np.uint32)
+    starts_R1 = np.cumsum([0, *map(len, rows)])
+    return PrefixTable(ids_T, starts_R1, row_D, counts)
 
 
 def document_lengths(

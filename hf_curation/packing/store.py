@@ -8,6 +8,7 @@ prefixes are made at training time. Ids are uint16 where the vocabulary allows, 
 vocabulary: training with another tokenizer than the one that wrote the store is refused.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -163,7 +164,7 @@ class TokenStore:
         self._tokens: list[TokenArray] = [chunk.values.to_numpy(zero_copy_only=True) for chunk in chunks]
         offsets = [chunk.offsets.to_numpy() for chunk in chunks]
         self._offsets: list[npt.NDArray[np.int64]] = offsets
-        self._first_B1 = np.cumsum([0, *(len(chunk) for chunk in chunks)])
+        self._first_B1: list[int] = np.cumsum([0, *(len(chunk) for chunk in chunks)]).tolist()
         self.lengths_D: npt.NDArray[np.int64] = (
             np.concatenate([np.diff(o) for o in offsets]) if offsets else np.zeros(0, dtype=np.int64)
         )
@@ -187,7 +188,7 @@ class TokenStore:
             start: First token.
             length: Number of tokens; None: to the end.
         """
-        batch = int(np.searchsorted(self._first_B1, document, side="right")) - 1
+        batch = bisect_right(self._first_B1, document) - 1
         offsets, row = self._offsets[batch], document - self._first_B1[batch]
         first, end = int(offsets[row]) + start, int(offsets[row + 1])
         return self._tokens[batch][first : end if length is None else min(first + length, end)]

@@ -60,7 +60,7 @@ def test_the_logged_shares_are_those_of_the_batches(train, tokenizer):
     for entry in run.logs:
         features = [run.callback.dataset[row] for row in range((entry["step"] - 1) * 4, entry["step"] * 4)]
         parts = [part for feature in features for part in feature["segments"]]
-        conditioned = [part for part in parts if part["metadata_ids"]]
+        conditioned = [part for part in parts if len(part["metadata_ids"])]
         assert entry["meco/conditioned_share"] == len(conditioned) / len(parts)
         prefix = sum(len(part["metadata_ids"]) for part in parts)
         tokens = sum(collate([{"segments": [part]}])["input_ids"].numel() for part in parts)

@@ -103,17 +103,13 @@ class Collector:
 
     def close_removals(self) -> None:
         """Merge what is to be removed; a line whose pieces are all removed becomes a removed line."""
-        if self._spans:
-            pieces = merge_ranges([(start, end - 1) for start, end, _ in self._spans if start < end])
-            self._spans = []
-            for start, last in pieces:
-                line = self.page.line_at(start)
-                if (start, last + 1) == (self.page.line_start(line), self.page.line_end(line)):
-                    self._removed.append((line, line))
-                else:
-                    self._spans.append((start, last + 1, ""))
-        if len(self._removed) > 1:
-            self._removed = merge_ranges(self._removed)
+        pieces = merge_ranges([(start, end - 1) for start, end, _ in self._spans if start < end])
+        for start, last in pieces:
+            line = self.page.line_at(start)
+            if (start, last + 1) == (self.page.line_start(line), self.page.line_end(line)):
+                self._removed.append((line, line))
+        self._removed = merge_ranges(self._removed)
+        self._spans = [(start, last + 1, "") for start, last in pieces if not self._is_removed(start)]
 
     def replace(self, call: ReplaceString, part: Part, budget: Budget) -> Call:
         """Replace the one occurrence of a string; return the call with the spelling that was found.
@@ -166,11 +162,7 @@ class Collector:
     def spans(self) -> list[Span]:
         """Return all edits, sorted and disjoint."""
         added = {line: [text for _, text in sorted(texts, key=_rank)] for line, texts in self._added.items()}
-        spans = removal_spans(self.page, self._removed, added)
-        if self._spans:
-            spans += self._spans
-        spans.sort()
-        return spans
+        return sorted(removal_spans(self.page, self._removed, added) + self._spans)
 
     def _find(self, source: str, start: int, end: int, budget: Budget) -> int:
         budget.search_chars -= end - start
@@ -186,9 +178,12 @@ class Collector:
         spans = self._spans
         if (place and spans[place - 1][1] > start) or (place < len(spans) and spans[place][0] < end):
             return True
+        return self._is_removed(start)
+
+    def _is_removed(self, offset: int) -> bool:
         if not self._removed:
             return False
-        line = self.page.line_at(start)
+        line = self.page.line_at(offset)
         index = bisect_right(self._removed, (line, self.page.last_line)) - 1
         return index >= 0 and self._removed[index][1] >= line
 

@@ -7,11 +7,11 @@ Intervals are merged, never enumerated: `remove_lines(0, 2000000)` costs as much
 reference). Guards keep the text: of the chunk for a loop or a conflict, of the page if too much would go.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 from hf_curation.programs.collect import Budget, Collector, Part, RejectedError
 from hf_curation.programs.execute_plain import execute_plain
+from hf_curation.programs.guards import removes_too_much, why_kept
 from hf_curation.programs.limits import DEFAULT_LIMITS, Limits
 from hf_curation.programs.model import (
     AddLine,
@@ -75,7 +75,7 @@ def execute_general(text: str, programs: Sequence[Program], *, limits: Limits, s
     if busy:
         edits = _edit(Page(text), busy, limits)
         result = replay(text, edits)
-        if _removes_too_much(text, result, edits, limits.max_removed_fraction):
+        if removes_too_much(text, result, edits, limits.max_removed_fraction):
             fallbacks.append("removed_too_much")
             for job in busy:
                 job.keep_text("removed_too_much")
@@ -189,26 +189,11 @@ def _keep_what_guards_keep(text: str, jobs: Sequence[_Job], limits: Limits) -> l
         return ["empty"]
     fallbacks = []
     for job in jobs:
-        num_edits = len(job.removals) + len(job.insertions)
-        if num_edits:
-            reason = _why_kept(job.program, num_edits, limits)
-            if reason is not None:
-                job.keep_text(reason)
-                fallbacks.append(reason)
+        reason = why_kept(job.program, limits) if job.removals or job.insertions else None
+        if reason is not None:
+            job.keep_text(reason)
+            fallbacks.append(reason)
     return fallbacks
-
-
-def _why_kept(program: Program, num_edits: int, limits: Limits) -> str | None:
-    calls = program.calls
-    if limits.max_errors is not None and len(program.rejected) > limits.max_errors:
-        return "too_many_errors"
-    if num_edits < len(calls) and any(type(call) is KeepAll and not call.document for call in calls):
-        return "conflict"
-    if len(calls) - len(set(calls)) >= limits.max_identical_calls:
-        edits = Counter(call for call in calls if type(call) is not KeepAll)
-        if max(edits.values()) > limits.max_identical_calls:
-            return "loop"
-    return None
 
 
 def _edit(page: Page, jobs: Sequence[_Job], limits: Limits) -> tuple[Edit, ...]:
@@ -222,27 +207,6 @@ def _edit(page: Page, jobs: Sequence[_Job], limits: Limits) -> tuple[Edit, ...]:
         if job.insertions:
             job.insert(collector, part, Budget(limits))
     return page.edits(collector.spans())
-
-
-def _removes_too_much(text: str, result: str, edits: Sequence[Edit], max_fraction: float) -> bool:
-    """Tell whether more than `max_fraction` of the non-space characters of `text` stand where edits are."""
-    if max_fraction >= 1 or not edits:
-        return False
-    num_edited = num_added = 0
-    for edit in edits:
-        num_edited += edit.end - edit.start
-        num_added += len(edit.replacement)
-    # Counting a whole page costs more than all its edits. What is removed stays within the limit if this many
-    # characters are kept, and nearly always a short piece of the result shows that they are.
-    enough = num_added + num_edited * (1 - max_fraction) / max_fraction if max_fraction else len(text)
-    if _num_non_space(result[: int(1.5 * enough) + 8]) >= enough:
-        return False
-    removed = sum([_num_non_space(text[edit.start : edit.end]) for edit in edits])
-    return removed > max_fraction * _num_non_space(text)
-
-
-def _num_non_space(text: str) -> int:
-    return len("".join(text.split()))
 
 
 def _is_for_document(call: Call) -> bool:

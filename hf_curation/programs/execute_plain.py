@@ -6,6 +6,7 @@ clamp, a scope, two calls that meet, a guard that might strike) makes `execute_p
 decides. Tests hold the two to equal results.
 """
 
+from hf_curation.programs.guards import surely_keeps_enough
 from hf_curation.programs.limits import Limits
 from hf_curation.programs.model import Edit, EditResult, KeepAll, Program, RemoveLines, ReplaceString
 from hf_curation.programs.spans import Span
@@ -22,16 +23,13 @@ def execute_plain(text: str, program: Program, limits: Limits) -> EditResult | N
         if type(call) is RemoveLines:
             ranges.append((call.start, call.end))
         elif type(call) is ReplaceString:
-            span = _find_once(text, call)
-            if span is None:
+            if (len(spans) + 1) * len(text) > limits.max_search_chars or (span := _find_once(text, call)) is None:
                 return None
             spans.append(span)
         elif type(call) is KeepAll and not call.document and len(calls) == 1:
             return EditResult(text, (), (), (), False, 1, 0, (program,))
         else:
             return None
-    if spans and 2 * len(text) * len(spans) > limits.max_search_chars:
-        return None
     if ranges and not _add_line_spans(text, ranges, spans):
         return None
     return _apply(text, spans, program, limits)
@@ -81,21 +79,19 @@ def _apply(text: str, spans: list[Span], program: Program, limits: Limits) -> Ed
         spans.sort()
     parts: list[str] = []
     edits: list[Edit] = []
-    at = num_removed = num_added = 0
+    at = num_edited = num_added = 0
     for start, end, target in spans:
         if start < at:
             return None
         parts += (text[at:start], target)
         edits.append(Edit(start, end, target))
-        num_removed += end - start
+        num_edited += end - start
         num_added += len(target)
         at = end
     parts.append(text[at:])
     result = "".join(parts)
     if num_added > limits.max_added_chars:
         return None
-    # As in the general way: so many characters kept are enough, and a short piece of the result shows that they are.
-    enough = num_added + num_removed * (1 / max(limits.max_removed_fraction, 1e-9) - 1)
-    if len("".join(result[: int(1.5 * enough) + 8].split())) < enough:
+    if not surely_keeps_enough(result, num_edited, num_added, limits.max_removed_fraction):
         return None
     return EditResult(result, tuple(edits), (), (), False, len(program.calls), 0, (program,))

@@ -2,7 +2,7 @@ r"""One grammar file per dialect, and what is made of it.
 
 `grammars/*.lark` describes the canonical spelling, one call a line. Three readers share it: constrained decoding
 (`grammar`: the line-number terminals are narrowed to the numbers of the window, so that a program cannot name a line
-that the model was not shown), the parser (`call_pattern`: one regular expression, tried at each call) and the slow
+that the model was not shown), the parser (`call_pattern`: one regular expression, tried on each line) and the slow
 twin in the tests (a lark parser). The files stay inside a subset that lark, llguidance and a regular expression all
 express: rules without recursion, strings, terminals made of plain regular expressions, `|`, `*`, `?` and groups.
 """
@@ -79,7 +79,7 @@ def number_range(first: int, last: int) -> str:
 
 @cache
 def call_pattern(dialect: Dialect) -> re.Pattern[str]:
-    """Return the expression of one canonical call at the end of a line.
+    """Return the expression of one canonical call.
 
     Terminals are its groups. After each call's own groups stands an empty group with the call's name, which makes
     `match.lastgroup` that name and `match.lastindex - k` its k-th last argument.
@@ -87,7 +87,7 @@ def call_pattern(dialect: Dialect) -> re.Pattern[str]:
     rules = definitions(dialect)
     calls = [name for name, body in rules.items() if name.islower() and body.startswith('"')]
     alternatives = (f"{_expression(rules, name)}(?P<{name}>)" for name in calls)
-    return re.compile(f"(?:{'|'.join(alternatives)})(?:\n|\\Z)")
+    return re.compile("|".join(alternatives))
 
 
 @cache

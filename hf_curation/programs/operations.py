@@ -85,8 +85,7 @@ def bind(operation: Operation, arguments: Sequence[Argument], dialect: Dialect) 
     values: list[int | str] = []
     for slot, parameter in enumerate(operation.parameters):
         if slot in slots:
-            read = _read_string if parameter.kind == "string" else _read_number
-            values.append(read(slots[slot], parameter.kind, dialect))
+            values.append(_read_value(slots[slot], parameter.kind, dialect))
         elif parameter.default is not None:
             values.append(parameter.default)
         else:
@@ -101,7 +100,11 @@ def _slot_of(operation: Operation, name: str) -> int:
     raise UnreadableError("unknown_argument", 0)
 
 
-def _read_string(argument: Argument, _kind: str, dialect: Dialect) -> str:
+def _read_value(argument: Argument, kind: str, dialect: Dialect) -> int | str:
+    return _read_string(argument, dialect) if kind == "string" else _read_number(argument, kind, dialect)
+
+
+def _read_string(argument: Argument, dialect: Dialect) -> str:
     if not argument.is_string:
         raise UnreadableError("bad_string", 0)
     is_plain = dialect is Dialect.PROX and argument.text[0] == '"'

@@ -30,6 +30,7 @@ from hf_curation.programs.read_variants import BLANKS, read_line, shorten
 
 _FENCE: Final = re.compile(rf"[{BLANKS}]*(```|~~~)[A-Za-z]*[{BLANKS}]*")
 _THINK: Final = re.compile(r"\s*<think>")
+_QUOTE: Final = re.compile("[\"']")
 _NUM_FENCES: Final = 2
 
 _MAX_KNOWN: Final = 16_384
@@ -143,17 +144,19 @@ def _reject_torn(line: str, dialect: Dialect, calls: list[Call], rejected: list[
     `normalize(source_str="f("x")` looks closed, and is not if the page says `f("x") = y`.
     """
     line = line.strip(BLANKS)
-    last_rejected: list[Rejection] = []
-    last_calls = _read_lines([line], dialect, last_rejected)
-    if last_rejected and last_rejected[-1].reason == "prose":
-        rejected[-1] = Rejection(rejected[-1].call, "torn_call")
-    elif last_calls and not last_rejected:
-        mark = min('"', "'", key=lambda quote: line.find(quote) % len(line))
-        num_marks = line.count(mark) - line.count("\\" + mark)
-        has_odd_quotes = isinstance(last_calls[-1], ReplaceString | AddLine) and num_marks not in (2, 4)
-        if "(" not in line or has_odd_quotes:
-            calls.pop()
-            rejected.append(Rejection(shorten(line), "torn_call"))
+    if not line or line[0] == "#" or _FENCE.fullmatch(line):
+        return
+    last = read_line(line, dialect)[-1]
+    if isinstance(last, Rejection):
+        if last.reason == "prose":
+            rejected[-1] = Rejection(last.call, "torn_call")
+        return
+    mark = _QUOTE.search(line)
+    num_marks = line.count(mark[0]) - line.count(f"\\{mark[0]}") if mark else 0
+    has_odd_quotes = isinstance(last, ReplaceString | AddLine) and num_marks not in (2, 4)
+    if "(" not in line or has_odd_quotes:
+        calls.pop()
+        rejected.append(Rejection(shorten(line), "torn_call"))
 
 
 def _prox_string(literal: str) -> str:

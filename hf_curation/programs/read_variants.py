@@ -2,8 +2,8 @@
 
 Accepted: positional arguments, `start=`/`end=`, arguments by name in any order, either quote, trailing commas and
 comments, several calls on a line, `untouch_doc()`, a bare `drop` or `keep` as a whole line, and strings with unescaped
-quotes inside as long as only one reading is possible. A line is read from left to right and no part of it twice over,
-so that time is linear in its length. Numbers are ASCII digits: `int` would take `1_0` and Arabic digits.
+quotes inside as long as only one reading is possible. A line is read from left to right, at most twice over, so that
+time is linear in its length. Numbers are ASCII digits: `int` would take `1_0` and Arabic digits.
 """
 
 import re
@@ -71,16 +71,16 @@ def read_line(line: str, dialect: Dialect) -> list[Call | Rejection]:
         if head is None:
             return [*pieces, Rejection(shorten(line[pos:]), "prose")]
         try:
-            piece, end = _read_call(line, head, syntax)
+            call, end = _read_call(line, head, syntax)
+            pieces.append(call)
         except UnreadableError as error:
             end = error.end if syntax.next_statement.match(line, error.end) else len(line)
-            piece = Rejection(shorten(line[pos:end]), error.reason)
-        pieces.append(piece)
+            pieces.append(Rejection(shorten(line[pos:end]), error.reason))
         pos = _after_separators(line, end)
     return pieces
 
 
-def _read_call(line: str, head: re.Match[str], syntax: _Syntax) -> tuple[Call | Rejection, int]:
+def _read_call(line: str, head: re.Match[str], syntax: _Syntax) -> tuple[Call, int]:
     """Read the call that begins with `head`, a name and a parenthesis; return it and where it ends."""
     operation = OPERATIONS[syntax.dialect].get(head[1])
     if operation is None:

@@ -87,8 +87,9 @@ def page_and_programs(draw: st.DrawFn) -> tuple[str, list[Program]]:
         start = end + (flat[end : end + 1] == "\n")
         if start > len(flat):
             break
-    if draw(st.booleans()):
-        programs = [Program(program.calls) for program in programs]
+    if draw(st.booleans()):  # scopes should be disjoint; nothing may break when they are not
+        whole = draw(st.lists(st.booleans(), min_size=len(programs), max_size=len(programs)))
+        programs = [Program(p.calls) if is_whole else p for p, is_whole in zip(programs, whole, strict=True)]
     return text, programs
 
 

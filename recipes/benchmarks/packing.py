@@ -9,7 +9,7 @@ documents at a time, into more rows), and the time in which it copies the packed
 none. The last line is JSON:
 
 - bfd_ratio: CPU time of TRL's best fit / ours, on equal lengths; `bfd_bins` and `trl_bins` are the rows they need
-- mtokens_per_s: million tokens a second of the plan and of collating every row of it to the tensors that a model takes,
+- mtokens_per_s: million tokens a second of the plan and of collating its rows to the tensors that a model takes,
   BOS, prefix, labels and positions included, padding left out
 - dataset_s: seconds to open a MeCoDataset: render and encode 100,000 prefixes, lay out two phases
 - fill, prefix_share: of the conditioned phase

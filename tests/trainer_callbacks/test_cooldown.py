@@ -310,3 +310,35 @@ def test_the_docstring_prints_what_it_says(token_store, tokenizer, make_model, t
     names |= {"Trainer": Quiet, "store": token_store, "tokenizer": tokenizer, "args": args, "model": make_model()}
     results = doctest.testmod(cooldown, extraglobs=names, optionflags=doctest.ELLIPSIS)
     assert (results.attempted, results.failed) == (4, 0)
+
+
+def put_off(self, kind, rows, is_good):
+    """As on a GPU: nothing is read until `settle`."""
+    self._pending.append((kind, self._step, rows, is_good))
+
+
+@pytest.mark.parametrize(("logging_steps", "last"), [(1, None), (100, None), (4, "checkpoint-3")])
+def test_where_reading_is_put_off_nothing_unchecked_is_saved(train, tmp_path, monkeypatch, logging_steps, last):
+    monkeypatch.setattr("trainer_callbacks.watch.BatchWatch._note", put_off)
+    trainer = Shuffled if last is None else Meddling
+    with pytest.raises(WrongBatchError, match="step 0, rows 0" if last is None else "step 3, rows 12 to 13"):
+        train(trainer=trainer, logging_steps=logging_steps)
+    assert [path.name for path in (tmp_path / "out").glob("checkpoint-*")] == ([last] if last else [])
+
+
+class Meddling(Trainer):
+    """Forgets the mask from step 3 on."""
+
+    def _prepare_inputs(self, inputs):
+        if self.state.global_step >= 3:
+            inputs["labels"] = inputs["input_ids"].clone()
+        return super()._prepare_inputs(inputs)
+
+
+def test_the_collator_alone_serves_an_ordinary_trainer(tokenizer, make_model, tmp_path):
+    from transformers import TrainingArguments
+
+    pages = [{"text": f"page {i} of this site", "url": f"https://h{i % 3}.example"} for i in range(16)]
+    args = TrainingArguments(output_dir=str(tmp_path), max_steps=4, use_cpu=True, remove_unused_columns=False)
+    trainer = Trainer(make_model(), args, MeCoDataCollator(tokenizer, layout="padded"), pages)
+    assert trainer.train().training_loss > 0

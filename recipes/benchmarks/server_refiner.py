@@ -21,7 +21,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.metadata import distributions
 from itertools import islice
 from pathlib import Path
@@ -30,7 +29,6 @@ from hf_curation.programs import parse_program
 from hf_curation.programs.limits import Limits
 from hf_curation.programs.lines import normalize_newlines
 from hf_curation.refiners.base import Draft
-from hf_curation.refiners.prompts import get_preset
 from hf_curation.refiners.refine import apply_drafts
 from hf_curation.refiners.server import ServerPolicy, ServerRefiner
 
@@ -39,11 +37,11 @@ QUICKSTART = Path(__file__).parents[1] / "quickstart"
 
 def main() -> None:
     args = parse_arguments()
-    preset = get_preset(args.preset)
     refiner = ServerRefiner(
         args.base_url,
         args.model,
-        preset=replace(preset, window_tokens=args.window_tokens or preset.window_tokens),
+        preset=args.preset,
+        window_tokens=args.window_tokens,
         api=args.api,
         tokenizer=args.tokenizer,
         constrained=args.grammar,

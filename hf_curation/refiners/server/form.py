@@ -7,7 +7,7 @@ hands them to the runner.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -43,6 +43,7 @@ class RequestForm:
         api: Api | None = None,
         system: str | None = None,
         tokenizer: str | None = None,
+        window_tokens: int | None = None,
         constrained: Constraint = "none",
         max_tokens: int | None = None,
         extra_body: Mapping[str, Any] | None = None,
@@ -56,6 +57,7 @@ class RequestForm:
             system: the system text, for presets that need one.
             tokenizer: `tokenizer.json`, a folder that holds one, or a Hub id, to cut windows by exact token counts;
                 by default a cautious estimate.
+            window_tokens: size of a window, for a server with little context; by default the preset's.
             constrained: what kind of server is told the grammar of programs; `none` leaves decoding free.
             max_tokens: where an answer is cut off; by default the preset's value.
             extra_body: further fields of every request, such as `chat_template_kwargs`; one that is None is left out,
@@ -65,6 +67,8 @@ class RequestForm:
             ValueError: for a preset, api, constraint or field that cannot be used.
         """
         self.preset = with_system(get_preset(preset) if isinstance(preset, str) else preset, system)
+        if window_tokens is not None:
+            self.preset = replace(self.preset, window_tokens=window_tokens)
         self.api: Api = api or ("chat" if self.preset.template is Template.CHAT else "completions")
         self.tokenizer = tokenizer
         self.constrained: Constraint = constrained

@@ -49,6 +49,7 @@ class ServerRefiner:
         api: Api | None = None,
         system: str | None = None,
         tokenizer: str | None = None,
+        window_tokens: int | None = None,
         constrained: Constraint = "none",
         max_tokens: int | None = None,
         extra_body: Mapping[str, Any] | None = None,
@@ -65,6 +66,7 @@ class ServerRefiner:
             api: `completions` or `chat`; by default what the preset's template asks for.
             system: the system text, for presets that need one.
             tokenizer: file, folder or Hub id, to cut windows by exact token counts instead of an estimate.
+            window_tokens: size of a window; by default the preset's.
             constrained: what kind of server is told the grammar of programs.
             max_tokens: where an answer is cut off; by default the preset's value.
             extra_body: further fields of every request; more on all of these at `RequestForm`.
@@ -81,6 +83,7 @@ class ServerRefiner:
             api=api,
             system=system,
             tokenizer=tokenizer,
+            window_tokens=window_tokens,
             constrained=constrained,
             max_tokens=max_tokens,
             extra_body=extra_body,

@@ -11,13 +11,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hf_curation.refiners.base import Refiner, Stage, Window
-from hf_curation.refiners.prompts import chat_messages, completion_prompt, get_preset
+from hf_curation.refiners.prompts import chat_messages, completion_prompt
 from hf_curation.refiners.refine import refine_texts
 from hf_curation.refiners.server import ServerFailure, ServerPolicy, ServerRefiner
 
@@ -39,7 +38,7 @@ def test_the_name_changes_with_what_is_asked_and_not_with_where(refiner: Make) -
         refiner(max_tokens=9).name,
         refiner(constrained="vllm").name,
         refiner(extra_body={"top_k": 1}).name,
-        refiner(preset=replace(get_preset("prox-web-chunk"), window_tokens=99)).name,
+        refiner(window_tokens=99).name,
         refiner(tokenizer="a/tokenizer.json").name,
     }
     assert len(names) == 6
@@ -118,7 +117,7 @@ def test_windows_of_both_stages(refiner: Make) -> None:
 
 
 def test_a_document_prompt_fits_the_budget_with_its_frame(refiner: Make) -> None:
-    one = refiner(preset=replace(get_preset("generic-doc"), window_tokens=500))
+    one = refiner(preset="generic-doc", window_tokens=500)
     (window,) = one.windows("word " * 5000)
     prompt = "".join(turn["content"] for turn in one.form.body(window)["messages"])
     assert 400 < one.form._count([prompt])[0] <= 500

@@ -67,7 +67,7 @@ def remove_torn(output_dir: Path, after_step: int) -> list[str]:
     """
     torn = [path for step, path in _checkpoints(output_dir) if step > after_step and _is_torn(path)]
     for path in torn:
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
     return [path.name for path in torn]
 
 

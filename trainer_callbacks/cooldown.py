@@ -46,7 +46,8 @@ class MeCoCooldownCallback(TrainerCallback):  # type: ignore[misc]
         dataset: The Trainer's `train_dataset`.
         stop_after_conditioned: End the run at the switch, with a checkpoint.
         allow_other_geometry: Resume with other numbers of processes, batch size and accumulation, of equal product.
-        check_batches: Compare batches. Switch off for sequence or context parallelism, which cut rows into parts.
+        check_batches: Compare batches. Switch off for tensor, sequence or context parallelism, where
+            processes share rows.
         check_leakage: Run `check_no_leakage` before the first step.
 
     >>> dataset = MeCoDataset(store, tokenizer, seq_len=64, samples_per_step=geometry_of(args), max_steps=10)
@@ -146,7 +147,7 @@ class MeCoCooldownCallback(TrainerCallback):  # type: ignore[misc]
         """Bring about what belongs to the switch; let nothing be logged or saved that was not checked."""
         if self._watch:
             self._watch.end_step()
-        if state.is_world_process_zero:
+        if args.should_save:
             unmark(_checkpoint(args, state))
         if state.global_step == self.dataset.switch_step and self.dataset.switch_step < state.max_steps:
             control.should_log = True
@@ -170,7 +171,7 @@ class MeCoCooldownCallback(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Mark the checkpoint as whole, once every process has written its part."""
         PartialState().wait_for_everyone()
-        if state.is_world_process_zero and not args.save_only_model:
+        if args.should_save and not args.save_only_model:
             mark_complete(_checkpoint(args, state), self._record)
 
     def on_log(
@@ -226,7 +227,7 @@ class MeCoCooldownCallback(TrainerCallback):  # type: ignore[misc]
             raise ValueError(
                 f"{path} was not written whole: use resume_from_checkpoint=last_complete_checkpoint(args.output_dir)"
             )
-        if state.is_world_process_zero:
+        if args.should_save:
             for name in remove_torn(Path(args.output_dir), state.global_step):
                 logger.warning("removed %s, which a kill left torn", name)
 

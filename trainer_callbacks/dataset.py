@@ -52,9 +52,23 @@ class PhaseRows:
         documents: list[int] = self.plan.document_P[self.plan.rows_R1[row] : self.plan.rows_R1[row + 1]].tolist()
         return documents
 
-    def num_prefix_tokens(self, document: int) -> int:
-        """Return how many tokens of metadata a document carries in this phase."""
-        return len(self.table.ids(document)) if self.is_conditioned_D[document] else 0
+    def figures(self, first: int, count: int, num_bos: int) -> list[int]:
+        """Return the values of `RowFigures` for `count` rows from `first` on; behind the last row comes the first."""
+        plan, starts_R1 = self.plan, self.table.starts_R1
+        rounds, rest = divmod(first + count, self.num_rows)
+        spans = (
+            [(first, self.num_rows), *[(0, self.num_rows)] * (rounds - 1), (0, rest)] if rounds else [(first, rest)]
+        )
+        totals = np.zeros(4, dtype=np.int64)
+        for begin, end in zip(begins, ends, strict=True):
+            pieces = slice(*plan.rows_R1[[begin, end]].tolist())
+            document_P = plan.document_P[pieces]
+            row_P = self.table.row_D[document_P]
+            prefix_P = (starts_R1[row_P + 1] - starts_R1[row_P]) * self.is_conditioned_D[document_P]
+            others = plan.length_P[pieces].sum() + plan.tail_P[pieces].sum() + num_bos * len(document_P)
+            totals += [len(document_P), np.count_nonzero(prefix_P), prefix_P.sum() + others, prefix_P.sum()]
+        values: list[int] = totals.tolist()
+        return values
 
     def segments(self, row: int) -> list[dict[str, Any]]:
         """Return the documents of one row, as `MeCoDataCollator` takes them."""
@@ -159,19 +173,16 @@ class MeCoDataset(Dataset[dict[str, Any]]):
         facts = [self.samples_per_step, self.max_steps, self.switch_step, self.phase_fingerprints]
         return sha256(canonical_json(facts)).hexdigest()
 
-    def figures(self, rows: Iterable[int]) -> RowFigures:
-        """Return the share of metadata in `rows`, from the plan, without reading the store's tokens."""
-        num_documents = num_conditioned = num_tokens = num_prefix_tokens = 0
-        for row in rows:
-            phase, at = self._locate(row)
-            prefixes = [phase.num_prefix_tokens(document) for document in phase.documents(at)]
-            pieces = slice(phase.plan.rows_R1[at], phase.plan.rows_R1[at + 1])
-            num_documents += len(prefixes)
-            num_conditioned += sum(map(bool, prefixes))
-            num_prefix_tokens += sum(prefixes)
-            num_tokens += sum(prefixes) + len(prefixes) * self.special.num_bos
-            num_tokens += int(phase.plan.length_P[pieces].sum() + phase.plan.tail_P[pieces].sum())
-        return RowFigures(num_documents, num_conditioned, num_tokens, num_prefix_tokens)
+    def figures(self, rows: range) -> RowFigures:
+        """Return the share of metadata in consecutive rows, from the plan, without reading tokens."""
+        spans = [(self.phase_of(row), row) for row in (rows.start, self.switch_row) if row in rows]
+        ends = [row for _, row in spans[1:]] + [rows.stop]
+        found = [
+            self._phases[phase].figures(self._locate(first)[1], end - first, self.special.num_bos)
+            for (phase, first), end in zip(spans, ends, strict=True)
+            if end > first
+        ]
+        return RowFigures(*(sum(column) for column in zip(*found, strict=True)))
 
     def document_ids(self, rows: Iterable[int]) -> list[str]:
         """Return the ids of the documents in `rows`."""

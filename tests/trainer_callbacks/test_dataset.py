@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hf_curation.packing.schedule import Phase, Schedule
@@ -124,3 +124,28 @@ def test_a_schedule_that_is_none():
         Schedule(kind="linear")
     with pytest.raises(ValueError, match=r"cooldown_fraction must be in \[0, 1\], got 10"):
         Schedule(cooldown_fraction=10)
+
+
+@given(first=st.integers(0, 300), count=st.integers(1, 300))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+def test_figures_of_a_span_are_those_of_its_rows(make, tokenizer, first, count):
+    """The plan's figures against a count over the rows, across the switch and through several rounds of the data."""
+    dataset = _repeating(make)
+    rows = range(first, min(first + count, len(dataset)))
+    parts = [part for row in rows for part in dataset[row]["segments"]]
+    prefixes = [len(part["metadata_ids"]) for part in parts]
+    collate = MeCoDataCollator(tokenizer)
+    num_tokens = sum(collate([{"segments": [part]}])["input_ids"].numel() for part in parts)
+    expected = (len(parts), sum(n > 0 for n in prefixes), num_tokens, sum(prefixes))
+    figures = dataset.figures(rows)
+    found = (figures.num_documents, figures.num_conditioned, figures.num_tokens, figures.num_prefix_tokens)
+    assert found == expected
+
+
+_CACHE: list = []
+
+
+def _repeating(make):
+    if not _CACHE:
+        _CACHE.append(make(max_steps=200, allow_repeats=True))
+    return _CACHE[0]

@@ -52,7 +52,7 @@ class Conditioner:
         return ids
 
     def prompt(self, text: str, metadata: Metadata | None = None) -> list[int]:
-        """Return a prompt's ids: head and body."""
+        """Return a prompt's ids, head and body, to give to whatever generates."""
         return [*self.head(metadata), *self.body(text)]
 
 
@@ -112,6 +112,7 @@ def generate(
     metadata: Metadata | None = None,
     *,
     guidance_scale: float = 1.0,
+    max_prompt_tokens: int | None = None,
     **options: Any,  # noqa: ANN401 - of `transformers` `generate`
 ) -> str:
     """Continue a prompt under metadata, with classifier-free guidance where `guidance_scale` is not 1.
@@ -125,17 +126,23 @@ def generate(
         prompt: Not empty, unless there is a BOS or metadata.
         metadata: Columns of the document that the model shall believe to write.
         guidance_scale: `plain + g * (conditioned - plain)`; over 1 metadata speak louder, 1: no second branch.
-        options: Passed on, such as `max_new_tokens`, `do_sample`, `temperature`.
+        max_prompt_tokens: Room for BOS, metadata and prompt; a longer prompt loses its beginning. None: no limit.
+        options: Passed on, such as `max_new_tokens`, `do_sample`, `stop_strings`.
 
     Returns:
         The continuation alone.
 
     Raises:
-        ValueError: if there is nothing to continue, or guidance without metadata.
+        ValueError: if there is nothing to continue, no room for the prompt, or guidance without metadata.
     """
     import torch  # noqa: PLC0415
 
-    ids, plain = conditioner.prompt(prompt, metadata), conditioner.prompt(prompt)
+    head, body = conditioner.head(metadata), conditioner.body(prompt)
+    if max_prompt_tokens is not None:
+        if len(head) >= max_prompt_tokens:
+            raise ValueError(f"a prefix of {len(head)} tokens leaves no room for a prompt in {max_prompt_tokens}")
+        body = body[-(max_prompt_tokens - len(head)) :]
+    ids, plain = [*head, *body], [*conditioner.bos, *body]
     if not ids or (guidance_scale != 1 and not plain):
         raise ValueError("nothing to continue: the prompt is empty and the tokenizer has no BOS")
     device = next(model.parameters()).device
@@ -149,6 +156,8 @@ def generate(
             "negative_prompt_ids": plain_11,
             "negative_prompt_attention_mask": torch.ones_like(plain_11),
         }
+    if "stop_strings" in options:
+        options["tokenizer"] = conditioner.tokenizer
     ids_1T = torch.tensor([ids], device=device)
     with evaluating(model):
         out_1T = model.generate(ids_1T, attention_mask=torch.ones_like(ids_1T), **options)

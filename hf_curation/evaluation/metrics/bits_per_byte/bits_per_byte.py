@@ -7,7 +7,7 @@ The script is thin: sums and checks are `hf_curation.evaluation.document_score`'
 scanner reads no other form.
 """
 
-import datasets
+import datasets  # type: ignore[import-untyped,unused-ignore]
 import evaluate
 
 import hf_curation.evaluation.document_score as documents
@@ -23,7 +23,8 @@ Args:
     predictions: for each document the natural log-probabilities of its tokens in order, those of the metadata in
         front first where they were scored at all. EOS does not belong to the text: leave it out.
     references: the documents, without metadata.
-    num_prefix_tokens: for each document how many of its log-probabilities belong to the metadata; left out: none.
+    num_prefix_tokens: to `compute`, also after `add_batch`: for each document how many of its log-probabilities belong
+        to the metadata; left out: none.
 Returns:
     bits_per_byte: over all documents, weighted by bytes.
     num_bytes, num_tokens: what was counted.
@@ -45,22 +46,20 @@ _CITATION = """
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
-class BitsPerByte(evaluate.Metric):
+class BitsPerByte(evaluate.Metric):  # type: ignore[misc,unused-ignore]
     """Bits per byte of documents, prefix tokens out of both sums."""
 
     def _info(self) -> evaluate.MetricInfo:
-        plain = {
-            "predictions": datasets.Sequence(datasets.Value("float64")),
-            "references": datasets.Value("string"),
-        }
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS_DESCRIPTION,
-            features=[
-                datasets.Features({**plain, "num_prefix_tokens": datasets.Value("int64")}),
-                datasets.Features(plain),
-            ],
+            features=datasets.Features(
+                {
+                    "predictions": datasets.Sequence(datasets.Value("float64")),
+                    "references": datasets.Value("string"),
+                }
+            ),
         )
 
     def _compute(

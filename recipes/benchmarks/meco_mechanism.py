@@ -1,0 +1,300 @@
+# /// script
+# dependencies = ["hf-curation[train]"]
+# ///
+r"""What the source in front of a document teaches a small model, and what the cooldown does to that.
+
+python recipes/benchmarks/meco_mechanism.py --work runs/meco-mechanism      # 25 minutes on 2 cores; resumes if stopped
+python recipes/benchmarks/meco_mechanism.py --work runs/quick --quick       # a minute: does it run?
+
+Four schedules with equal steps, rows and tokens (metadata included, as the paper counts), each from the same initial
+weights per seed: `standard` (no URLs), `always`, `mix` (nine in ten documents, throughout) and `meco` (always, then a
+cooldown without for the last tenth). Held-out passages of 600 characters are scored with the right host in front,
+with another site's, and with none: bits per byte of the passage alone.
+
+Data: eight documentation sites from Debian packages (`debian_docs.py`), or `--documents JSONL`. Intervals: 95 %, by
+Student's t over seeds. Writes `meco_mechanism.svg` beside the runs. The last line is JSON:
+
+- table: schedule -> at the switch and at the end -> right, wrong, none: mean, low, high (bits per byte)
+- gaps: schedule -> at the end: `none - right` and `wrong - none`, paired by seed
+- tokens_to_standard: schedule -> condition -> mean tokens to reach standard's final value without a URL, per seed
+  interpolated between evaluations; null where a seed does not get there
+- tokens, parameters, seeds, bytes, seconds_per_run
+"""
+
+import argparse
+import json
+import math
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from debian_docs import make_corpus
+from meco_corpus import Corpus, make_model
+from meco_plot import draw
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from hf_curation.evaluation.conditional import Conditioner, score_documents
+from hf_curation.evaluation.document_score import bits_per_byte
+from hf_curation.packing.schedule import Schedule, ScheduleKind
+from trainer_callbacks import MeCoCooldownCallback, MeCoDataCollator, MeCoDataset, geometry_of
+
+VARIANTS = {
+    "standard": ScheduleKind.NEVER,
+    "always": ScheduleKind.ALWAYS,
+    "mix": ScheduleKind.MIX,
+    "meco": ScheduleKind.COOLDOWN,
+}
+CONDITIONS = ("right", "wrong", "none")
+STUDENT_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
+"""Number of seeds -> 97.5 % quantile of Student's t with one degree of freedom less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What all runs share."""
+
+    steps: int = 400
+    batch: int = 8
+    seq_len: int = 256
+    learning_rate: float = 4e-3
+    evaluations: int = 10
+    hidden: int = 128
+    layers: int = 4
+    vocabulary: int = 4096
+    chars_per_host: int = 900_000
+    passages_per_host: int = 10
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a run, metadata and padding included."""
+        return self.steps * self.batch * self.seq_len
+
+
+class Curve(TrainerCallback):
+    """Scores the held-out passages at equal distances; the switch and the end are among the places."""
+
+    def __init__(self, corpus: Corpus, setting: Setting) -> None:
+        self.setting = setting
+        self.conditioner = Conditioner(corpus.tokenizer)
+        self.passages = corpus.passages()
+        urls = [passage.url for passage in self.passages]
+        hosts = sorted({url.split("/")[2] for url in urls})
+        self.metadata: dict[str, Any] = {
+            "right": [{"url": url} for url in urls],
+            # Every other host in turn, so that no single pair of sites decides.
+            "wrong": [{"url": f"https://{_other(hosts, url, turn)}/"} for turn, url in enumerate(urls)],
+            "none": None,
+        }
+        self.points: list[dict[str, float]] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, *, model: Any, **kwargs: Any) -> None:  # noqa: ANN401, D102
+        if state.global_step % (self.setting.steps // self.setting.evaluations) == 0:
+            texts = [passage.text for passage in self.passages]
+            scores = {
+                name: bits_per_byte(score_documents(model, self.conditioner, texts, metadata, batch_size=16))
+                for name, metadata in self.metadata.items()
+            }
+            tokens = state.global_step * self.setting.batch * self.setting.seq_len
+            self.points.append({"step": state.global_step, "tokens": tokens, **scores})
+
+
+def _other(hosts: list[str], url: str, turn: int) -> str:
+    return hosts[(hosts.index(url.split("/")[2]) + 1 + turn % (len(hosts) - 1)) % len(hosts)]
+
+
+def train(variant: str, seed: int, setting: Setting, documents: Path, work: Path) -> dict[str, Any]:
+    """Train one model, or return what an earlier call wrote."""
+    key = sha256(json.dumps([asdict(setting), str(documents.stat().st_size)]).encode()).hexdigest()[:12]
+    path = work / "results" / f"{key}-{variant}-{seed}.json"
+    if path.exists():
+        return dict(json.loads(path.read_text()))
+    torch.set_num_threads(1)
+    began, corpus = time.monotonic(), corpus_of(setting, documents, work)
+    args = TrainingArguments(
+        output_dir=str(work / "trainer"),
+        max_steps=setting.steps,
+        per_device_train_batch_size=setting.batch,
+        learning_rate=setting.learning_rate,
+        adam_beta2=0.95,
+        weight_decay=0.033,
+        warmup_steps=0.05,
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr_rate": 0.1},
+        logging_steps=setting.steps // setting.evaluations,
+        save_strategy="no",
+        train_sampling_strategy="sequential",
+        remove_unused_columns=False,
+        bf16=True,
+        use_cpu=True,
+        disable_tqdm=True,
+        seed=seed,
+    )
+    dataset = MeCoDataset(
+        corpus.store,
+        corpus.tokenizer,
+        seq_len=setting.seq_len,
+        samples_per_step=geometry_of(args),
+        max_steps=setting.steps,
+        schedule=Schedule(kind=VARIANTS[variant], seed=seed),
+        plan="split",  # the prefix in front of every piece, nothing thrown away: rows are short here
+        seed=seed,
+    )
+    model = make_model(corpus.tokenizer, seed, hidden=setting.hidden, layers=setting.layers)
+    curve = Curve(corpus, setting)
+    collator = MeCoDataCollator(corpus.tokenizer, max_length=setting.seq_len, pad_to_max_length=True)
+    trainer = Trainer(
+        model=model,
+        args=args,
+        train_dataset=dataset,
+        data_collator=collator,
+        callbacks=[MeCoCooldownCallback(dataset), curve],
+    )
+    trainer.remove_callback(PrinterCallback)  # the table is what goes to stdout
+    trainer.train()
+    figures = dataset.figures(range(len(dataset)))
+    result = {
+        "variant": variant,
+        "seed": seed,
+        "curve": curve.points,
+        "parameters": model.num_parameters(),
+        "prefix_tokens": figures.num_prefix_tokens,
+        "bytes": sum(len(passage.text.encode()) for passage in curve.passages),
+        "passages": len(curve.passages),
+        "seconds": time.monotonic() - began,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(result))
+    part.rename(path)
+    return result
+
+
+def corpus_of(setting: Setting, documents: Path, work: Path) -> Corpus:
+    name = f"{setting.vocabulary}-{setting.chars_per_host}"
+    return Corpus(
+        documents,
+        work / f"corpus-{name}",
+        vocabulary=setting.vocabulary,
+        chars_per_host=setting.chars_per_host,
+        passages_per_host=setting.passages_per_host,
+    )
+
+
+def interval(values: list[float]) -> dict[str, float]:
+    """Return mean and 95 % interval over seeds."""
+    n, mean = len(values), sum(values) / len(values)
+    if n < 2:
+        return {"mean": mean, "low": -math.inf, "high": math.inf}
+    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) * STUDENT_T.get(n, 2.3)
+    return {"mean": mean, "low": mean - spread, "high": mean + spread}
+
+
+def tokens_to_reach(curve: list[dict[str, float]], condition: str, target: float) -> float | None:
+    """Return the tokens at which a curve first is at or below `target`, by linear interpolation; None: never."""
+    for before, after in zip([None, *curve], curve, strict=False):
+        if after[condition] <= target:
+            if before is None:
+                return after["tokens"]
+            share = (before[condition] - target) / (before[condition] - after[condition])
+            return before["tokens"] + share * (after["tokens"] - before["tokens"])
+    return None
+
+
+def summarize(runs: list[dict[str, Any]], setting: Setting) -> dict[str, Any]:
+    """Return the figures of the last line."""
+    by_variant = {v: [run for run in runs if run["variant"] == v] for v in VARIANTS}
+    places = {"at_switch": -1 - setting.evaluations // 10, "at_end": -1}
+    table = {
+        variant: {
+            place: {c: interval([run["curve"][at][c] for run in group]) for c in CONDITIONS}
+            for place, at in places.items()
+        }
+        for variant, group in by_variant.items()
+    }
+    last = {variant: [run["curve"][-1] for run in group] for variant, group in by_variant.items()}
+    gaps = {
+        variant: {
+            "none_minus_right": interval([point["none"] - point["right"] for point in points]),
+            "wrong_minus_none": interval([point["wrong"] - point["none"] for point in points]),
+            "none_minus_standard": interval(
+                [point["none"] - base["none"] for point, base in zip(points, last["standard"], strict=True)]
+            ),
+        }
+        for variant, points in last.items()
+    }
+    targets = {run["seed"]: run["curve"][-1]["none"] for run in by_variant["standard"]}
+    reach = {}
+    for variant, group in by_variant.items():
+        reach[variant] = {}
+        for condition in ("none", "right"):
+            found = [tokens_to_reach(run["curve"], condition, targets[run["seed"]]) for run in group]
+            reach[variant][condition] = None if None in found else sum(found) / len(found)
+    return {
+        "table": table,
+        "gaps": gaps,
+        "tokens_to_standard": reach,
+        "tokens": setting.tokens,
+        "parameters": runs[0]["parameters"],
+        "seeds": len(targets),
+        "passages": runs[0]["passages"],
+        "bytes": runs[0]["bytes"],
+        "seconds_per_run": round(sum(run["seconds"] for run in runs) / len(runs), 1),
+    }
+
+
+def print_table(summary: dict[str, Any]) -> None:
+    def cell(figure: dict[str, float]) -> str:
+        return f"{figure['mean']:.4f} ±{figure['high'] - figure['mean']:.4f}"
+
+    print(f"held-out bits per byte, {summary['seeds']} seeds, 95 % intervals over seeds\n")
+    print(f"{'schedule':<10}{'when':<11}" + "".join(f"{c + ' URL':<18}" for c in CONDITIONS))
+    for variant, places in summary["table"].items():
+        for place, figures in places.items():
+            when = place.replace("_", " ")
+            print(f"{variant:<10}{when:<11}" + "".join(f"{cell(figures[c]):<18}" for c in CONDITIONS))
+    print("\nat the end, paired by seed; and millions of tokens to standard's final value")
+    print(f"{'schedule':<10}{'none - right':<18}{'wrong - none':<18}{'none - standard':<18}{'without':<9}with")
+    for variant, gaps in summary["gaps"].items():
+        reach = [f"{t / 1e6:.2f}" if t else "never" for t in summary["tokens_to_standard"][variant].values()]
+        print(f"{variant:<10}" + "".join(f"{cell(gap):<18}" for gap in gaps.values()) + f"{reach[0]:<9}{reach[1]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/meco-mechanism"))
+    parser.add_argument("--documents", type=Path, help="JSONL of id, url and text; default: fetch Debian packages")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=Setting().steps, help="a multiple of 10")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--quick", action="store_true", help="20 small steps, 2 seeds")
+    args = parser.parse_args()
+    setting = replace(Setting(), steps=args.steps)
+    if args.quick:
+        setting = replace(setting, steps=20, batch=4, hidden=32, layers=2, passages_per_host=2)
+        args.seeds = 2
+    if setting.steps % setting.evaluations:
+        parser.error(f"--steps must be a multiple of {setting.evaluations}, got {setting.steps}")
+    documents = args.documents or make_corpus(args.work / "debian-docs")
+    corpus = corpus_of(setting, documents, args.work)
+    print(f"{len(corpus.store)} documents, {corpus.store.lengths_D.sum():,} tokens", file=sys.stderr)
+    jobs = [(variant, seed) for seed in range(args.seeds) for variant in VARIANTS]
+    with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(train, variant, seed, setting, documents, args.work) for variant, seed in jobs]
+        runs = []
+        for (variant, seed), future in zip(jobs, futures, strict=True):
+            runs.append(future.result())
+            print(f"{variant} {seed}: {runs[-1]['seconds']:.0f} s", file=sys.stderr)
+    summary = summarize(runs, setting)
+    print_table(summary)
+    (args.work / "meco_mechanism.svg").write_text(draw(runs, setting.tokens * 9 // 10))
+    print(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    main()

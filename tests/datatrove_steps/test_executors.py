@@ -80,6 +80,7 @@ def test_a_killed_process_is_noticed_and_named(make, tmp_path):
     assert ran(tmp_path) == [1, 3, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills processes")
 def test_a_killed_fork_server_is_no_reason_to_wait(make, tmp_path):
     from multiprocess import forkserver

@@ -7,7 +7,7 @@ connections away with every batch: a handshake per request against a TLS server.
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
+        self._is_stopped = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="server-refiner")
         self._thread.start()
@@ -36,7 +37,7 @@ class LoopThread:
     @property
     def is_usable(self) -> bool:
         """False in a forked child (a fork copies no threads) and after `stop`."""
-        return self._pid == os.getpid() and not self._loop.is_closed()
+        return self._pid == os.getpid() and not self._is_stopped
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end and return its result; an interrupt of the caller cancels it."""
@@ -47,10 +48,20 @@ class LoopThread:
             future.cancel()
             raise
 
-    def stop(self) -> None:
-        """End loop and thread; once, and only from another thread."""
+    def stop(self, farewell: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `farewell`, then end loop and thread; does nothing the second time, or in a forked child."""
         if not self.is_usable:
             return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._is_stopped = True
+
+        async def end() -> None:
+            try:
+                await farewell()
+            finally:
+                self._loop.stop()
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop)
+        # The garbage collector may call this on the loop's own thread, which cannot wait for itself.
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+            self._loop.close()

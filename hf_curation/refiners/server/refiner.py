@@ -136,7 +136,8 @@ class ServerRefiner:
         with self._lock:
             engine, self._engine = self._engine, None
         if engine is not None:
-            _stop(*engine)
+            loop, client = engine
+            loop.stop(client.close)
 
     def __enter__(self) -> Self:
         return self
@@ -162,11 +163,5 @@ class ServerRefiner:
                     self.base_url, self.form.api, policy=self.policy, stats=self.stats, api_key_env=self.api_key_env
                 )
                 self._engine = LoopThread(), client
-                weakref.finalize(self, _stop, *self._engine)
+                weakref.finalize(self, self._engine[0].stop, client.close)
             return self._engine
-
-
-def _stop(loop: LoopThread, client: ServerClient) -> None:
-    if loop.is_usable:
-        loop.run(client.close())
-        loop.stop()

@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -179,6 +180,43 @@ def test_close_is_not_the_end(refiner: Make, windows: Windows) -> None:
     assert len(one.write(windows(2))) == 2
     one.close()
     one.close()
+
+
+def test_a_refiner_that_is_collected_on_its_own_thread_does_not_wait_for_itself(
+    refiner: Make, windows: Windows
+) -> None:
+    one = refiner()
+    one.write(windows(1))
+    loop, client = one._engine
+
+    async def collect() -> None:
+        loop.stop(client.close)
+
+    loop.run(collect())
+    loop._thread.join(5)
+    assert not loop._thread.is_alive()
+    assert len(one.write(windows(1))) == 1
+
+
+def test_an_interrupt_cancels_what_is_in_flight(
+    server: Any, refiner: Make, windows: Windows, reply: Any, answers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.script = lambda seen: reply(hang=True)
+    one = refiner(policy={"timeout_s": 30.0, "deadline_s": 60.0})
+
+    def interrupted(self: object, timeout: float | None = None) -> None:
+        while not server.seen:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("concurrent.futures.Future.result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            one.write(windows(20))
+    server.released.set()
+    server.script = lambda seen: answers("keep_chunk()")
+    assert one.write(windows(2))[0].text == "keep_chunk()"
+    assert len(server.seen) <= 8 + 2, "what waited for a slot was never sent"
 
 
 def test_statistics_add_up(server: Any, refiner: Make, windows: Windows) -> None:

@@ -56,9 +56,7 @@ class PhaseRows:
         """Return the values of `RowFigures` for `count` rows from `first` on; behind the last row comes the first."""
         plan, starts_R1 = self.plan, self.table.starts_R1
         rounds, rest = divmod(first + count, self.num_rows)
-        spans = (
-            [(first, self.num_rows), *[(0, self.num_rows)] * (rounds - 1), (0, rest)] if rounds else [(first, rest)]
-        )
+        begins, ends = [first, *[0] * rounds], [*[self.num_rows] * rounds, rest]
         totals = np.zeros(4, dtype=np.int64)
         for begin, end in zip(begins, ends, strict=True):
             pieces = slice(*plan.rows_R1[[begin, end]].tolist())

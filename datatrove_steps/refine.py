@@ -24,7 +24,7 @@ from datatrove_steps.ledger import Ledger
 from datatrove_steps.quarantine import Quarantine
 from hf_curation.files.accounts import StageAccount
 from hf_curation.programs.limits import DEFAULT_LIMITS, Limits
-from hf_curation.refiners.base import Refiner, Stage
+from hf_curation.refiners.base import Refiner, RefinerUnusable, Stage
 from hf_curation.refiners.refine import Refined, refine_texts
 
 _BATCH_CHARS: Final = 4 * 2**20
@@ -225,7 +225,7 @@ def _isolate(texts: Sequence[str], refiner: Refiner, limits: Limits) -> list[Ref
         return []
     try:
         return list(refine_texts(texts, refiner, limits=limits))
-    except ImportError:  # a missing extra is no document's fault
+    except (ImportError, RefinerUnusable):  # a missing extra or a dead server is no document's fault
         raise
     except Exception as error:
         if len(texts) == 1:

@@ -196,7 +196,6 @@ def test_same_result_as_the_step(launch: Any, tmp_path: Path, server: Server, pa
         assert columns == {key: expected[name].metadata[key] for key in columns}
 
 
-@pytest.mark.xfail(strict=True, reason="`_isolate` of the step charges RefinerUnusable to documents")
 def test_a_dead_server_ends_the_step_and_quarantines_nobody() -> None:
     policy = ServerPolicy(give_up_s=0.2, backoff_s=0.01, max_backoff_s=0.02)
     refiner = ServerRefiner("http://127.0.0.1:9/v1", "tiny", preset="prox-web-chunk", policy=policy)

@@ -16,14 +16,15 @@ from itertools import groupby
 from hf_curation.programs.align import words_of
 from hf_curation.programs.execute import execute
 from hf_curation.programs.limits import NO_LIMITS
-from hf_curation.programs.line_diff import pair_lines
+from hf_curation.programs.line_diff import equal_lines, like_lines, pair_lines, unpaired_likes
 from hf_curation.programs.lines import split_lines
 from hf_curation.programs.loose import loose_lines
 from hf_curation.programs.model import AddLine, Call, Dialect, KeepAll, Program, RemoveLines, ReplaceString
 from hf_curation.programs.string_edits import StringRules, diff_line, edits_of
 
-_SMALL_PAGE = 2_500
-"""Product of line counts up to which any two lines are compared letter by letter."""
+_GUESSED_EDITS = 1.5
+_MAX_ROUNDS = 5
+_SHORT_PAGE = 50
 _MAX_RANK = 999
 
 PlacedCall = tuple[int, Call]
@@ -85,7 +86,6 @@ class _Pair:
         self.raw_lines, self.clean_lines = raw_lines, clean_lines
         self.raw, self.clean = "\n".join(raw_lines), "\n".join(clean_lines)
         self.dialect, self.rules = dialect, rules
-        self.is_small = len(raw_lines) * len(clean_lines) <= _SMALL_PAGE
         self.strings = StringRules(
             scope=self.raw if dialect is Dialect.PROX else None,
             max_insert_chars=rules.max_insert_chars,
@@ -97,7 +97,7 @@ class _Pair:
         """Tell whether most clean lines are raw lines, so that pairing lines is worth its time."""
         raw_lines = set(self.raw_lines)
         filled = [line for line in self.clean_lines if line.strip()]
-        return self.is_small or 2 * sum(line in raw_lines for line in filled) >= len(filled)
+        return len(self.raw_lines) <= _SHORT_PAGE or 2 * sum(line in raw_lines for line in filled) >= len(filled)
 
     def merit(self, program: Program) -> tuple[float, int]:
         """Return the word F1 of what a program makes of the raw text, and its shortness to break ties."""
@@ -114,27 +114,46 @@ def _program(calls: list[PlacedCall]) -> Program:
 
 def _strict_calls(pair: _Pair) -> list[PlacedCall]:
     """Pair lines; remove raw lines without a partner, edit those whose partner differs."""
-    words = [set(words_of(line)) for line in pair.raw_lines]
-    wanted_words = [set(words_of(line)) for line in pair.clean_lines]
-    edits: dict[tuple[int, int], list[ReplaceString] | None] = {}
-
-    def cost(i: int, j: int) -> float | None:
-        line, wanted = pair.raw_lines[i], pair.clean_lines[j]
-        if line == wanted:
-            return 0.0
-        if (i, j) not in edits:
-            is_like = 2 * len(words[i] & wanted_words[j]) >= len(wanted_words[j]) > 0
-            is_like = is_like or (pair.is_small and _is_subsequence(wanted, line))
-            edits[i, j] = edits_of(line, diff_line(line, wanted), i, pair.strings) if is_like else None
-        found = edits[i, j]
-        return None if found is None else 0.5 + len(found)
-
-    partners = dict(pair_lines(pair.raw_lines, pair.clean_lines, cost))
+    partners, edits = _partners(pair)
     calls = _removals([i in partners for i in range(len(pair.raw_lines))])
-    calls += [(i, edit) for i, j in partners.items() for edit in edits.get((i, j)) or ()]
+    calls += [(i, edit) for i, j in partners.items() for edit in edits.get((i, j), ())]
     if pair.dialect is Dialect.ULTRAX:
         calls += _added_lines(pair, partners)
     return calls
+
+
+def _partners(pair: _Pair) -> tuple[dict[int, int], dict[tuple[int, int], list[ReplaceString]]]:
+    """Return the clean line of each raw line that has one, and the edits between pairs that differ.
+
+    Finding the edits of a line costs more than pairing all lines, so they are found for chosen pairs only. Where that
+    fails the pair is struck out, and where clean lines are left over, any raw line nearby becomes an option; then the
+    lines are paired again.
+    """
+    raw, clean = pair.raw_lines, pair.clean_lines
+    options = equal_lines(raw, clean)
+    for i, likes in enumerate(like_lines(raw, clean)):
+        options[i] |= dict.fromkeys(likes, _GUESSED_EDITS)
+    edits: dict[tuple[int, int], list[ReplaceString]] = {}
+    struck: set[tuple[int, int]] = set()
+    partners: dict[int, int] = {}
+    for _ in range(_MAX_ROUNDS):
+        pairs = pair_lines(raw, clean, options)
+        for i, j in pairs:
+            if raw[i] != clean[j] and (i, j) not in edits:
+                found = edits_of(raw[i], diff_line(raw[i], clean[j]), i, pair.strings)
+                if found is None:
+                    struck.add((i, j))
+                    del options[i][j]
+                else:
+                    edits[i, j] = found
+                    options[i][j] = 0.5 + len(found)
+        partners = {i: j for i, j in pairs if (i, j) not in struck}
+        new = [(i, j) for i, j in unpaired_likes(raw, clean, list(partners.items())) if (i, j) not in struck]
+        for i, j in new:
+            options[i].setdefault(j, _GUESSED_EDITS)
+        if len(partners) == len(pairs) and not new:
+            break
+    return partners, edits
 
 
 def _loose_calls(pair: _Pair) -> list[PlacedCall]:
@@ -176,8 +195,3 @@ def _added_lines(pair: _Pair, partners: dict[int, int]) -> list[PlacedCall]:
 def _changes_words(call: Call) -> bool:
     """Tell whether a call is worth it in a result that is not exact; changed spaces and quotes are not."""
     return not isinstance(call, ReplaceString) or words_of(call.source) != words_of(call.target)
-
-
-def _is_subsequence(wanted: str, line: str) -> bool:
-    characters = iter(line)
-    return all(character in characters for character in wanted)

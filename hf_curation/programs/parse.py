@@ -35,6 +35,7 @@ _NUM_FENCES: Final = 2
 
 _MAX_KNOWN: Final = 16_384
 """Lines with a `remove_lines` that are kept with their call, per dialect: most lines of most programs, 1 us each."""
+_MAX_KNOWN_CHARS: Final = 64
 
 _KEEP: Final = KeepAll()
 _KEEP_DOCUMENT: Final = KeepAll(document=True)
@@ -100,24 +101,31 @@ def _read_lines(lines: list[str], dialect: Dialect, rejected: list[Rejection]) -
             last = match.lastindex or 0
             call = builders[last](match, last)
             calls.append(call)
-            if type(call) is RemoveLines and len(known) < _MAX_KNOWN:
-                known[line] = call
+            _remember(line, call, known)
         elif num_fences < _NUM_FENCES and _FENCE.fullmatch(line):
             num_fences += 1
         else:
-            _read_variants(line, dialect, calls, rejected)
+            for piece in _read_variants(line, dialect):
+                if isinstance(piece, Rejection):
+                    rejected.append(piece)
+                else:
+                    calls.append(piece)
     return calls
 
 
-def _read_variants(line: str, dialect: Dialect, calls: list[Call], rejected: list[Rejection]) -> None:
-    line = line.strip(BLANKS)
-    if not line or line[0] == "#":
-        return
-    for piece in read_line(line, dialect):
-        if isinstance(piece, Rejection):
-            rejected.append(piece)
-        else:
-            calls.append(piece)
+def _remember(line: str, call: Call, known: dict[str, Call]) -> None:
+    if type(call) is RemoveLines and len(known) < _MAX_KNOWN and len(line) <= _MAX_KNOWN_CHARS:
+        known[line] = call
+
+
+def _read_variants(line: str, dialect: Dialect) -> list[Call | Rejection]:
+    stripped = line.strip(BLANKS)
+    if not stripped or stripped[0] == "#":
+        return []
+    pieces = read_line(stripped, dialect)
+    if len(pieces) == 1 and isinstance(pieces[0], RemoveLines):
+        _remember(line, pieces[0], _KNOWN[dialect])
+    return pieces
 
 
 def _reject_rest(rest: str, rejected: list[Rejection]) -> None:

@@ -25,7 +25,8 @@ from hf_curation.programs.model import (
 )
 from hf_curation.programs.parse import parse_program
 
-_HEADER: Final = re.compile(r"(?m)^# (prox|refinex|ultrax)(?: chunk ([0-9]+):([0-9]+) line ([0-9]+))?(?:\n|\Z)")
+_NUMBER: Final = "([0-9]{1,18})"
+_HEADER: Final = re.compile(rf"(?m)^# (prox|refinex|ultrax)(?: chunk {_NUMBER}:{_NUMBER} line {_NUMBER})?(?:\n|\Z)")
 
 
 def print_program(program: Program, dialect: Dialect) -> str:

@@ -1,5 +1,7 @@
 """Programs from pairs of a raw and a clean text."""
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,6 +124,19 @@ def test_carriage_returns_do_not_matter() -> None:
 def test_impossible_rules_are_errors(rules: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
         DeriveRules(**rules)
+
+
+def test_long_pages_full_of_equal_lines_are_exact_too() -> None:
+    rng = random.Random(11)  # noqa: S311
+    raw, clean = [], []
+    for number in range(900):
+        line = rng.choice(
+            ["", "", "Add to basket", "Read more", f"Item {number} of the mill shop, only {number} left"]
+        )
+        raw.append(line)
+        if number // 20 % 3:
+            clean.append(line.replace(f", only {number} left", "") if number % 7 == 0 else line)
+    assert result("\n".join(raw), "\n".join(clean)) == "\n".join(clean)
 
 
 LINES = st.one_of(

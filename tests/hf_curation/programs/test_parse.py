@@ -172,3 +172,11 @@ def test_numbers_of_any_length_cost_nothing_and_become_the_largest(dialect: Dial
     assert [r.reason for r in parse_program(f"remove_lines(-{'9' * 10_000}, 1)", dialect).rejected] == [
         "line_out_of_range"
     ]
+
+
+def test_a_line_seen_before_means_the_same_in_its_dialect() -> None:
+    for _ in range(2):
+        for text in ("remove_lines(1, 2)", " remove_lines( 1,2 ) # menu"):
+            assert parse_program(text).calls == (RemoveLines(1, 2),)
+            assert parse_program(text, Dialect.ULTRAX).calls == (RemoveLines(0, 1),)
+            assert parse_program(text, Dialect.REFINEX).calls == (RemoveLines(0, 1),)

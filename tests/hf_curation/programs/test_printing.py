@@ -98,3 +98,8 @@ def test_a_string_cannot_forge_a_header() -> None:
 def test_custody_has_no_cap() -> None:
     programs = [Program(tuple(RemoveLines(2 * n, 2 * n) for n in range(20_000)))]
     assert parse_programs(print_programs(programs, Dialect.PROX)) == programs
+
+
+def test_numbers_of_a_forged_header_do_no_harm() -> None:
+    digits = "9" * 5000
+    assert parse_programs(f"# prox chunk 0:{digits} line 0\nkeep_chunk()") == [Program((KeepAll(),))]

@@ -14,9 +14,10 @@ from typing import Any, Final
 from datatrove.data import Document
 from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
 
+from datatrove_steps.accounting import statistics_of
 from datatrove_steps.quarantine import Quarantine
 from datatrove_steps.rollouts import RefineRollout
-from hf_curation.files.accounts import ConservationError, StageAccount
+from hf_curation.files.accounts import ConservationError
 
 _NEEDED: Final = ("aiofiles", "httpx", "orjson")
 _NEEDED_FOR_CHECKPOINTS: Final = ("aiosqlite", "xxhash")
@@ -84,18 +85,12 @@ class RefineRunner(InferenceRunner):  # type: ignore[misc]
         if account.num_in > counted.num or (account.num_in < counted.num and not is_resumable):
             raise ConservationError(f"rank {rank}: {counted.num} documents read, {account.num_in} refined")
         account.check(rollout.form.stage.value)
-        self._report(account)
+        for name, value in statistics_of(account):
+            self.stat_update(name, value=value, unit="task")
 
     def _num_unwritten(self) -> int:
         failed = self.stats.stats.get("failed_documents")
         return int(failed.total) if failed else 0
-
-    def _report(self, account: StageAccount) -> None:
-        groups = {"": account.status, "dropped_": account.dropped, "quarantined_": account.quarantined}
-        groups |= {"fallback_": account.fallbacks, "rejected_": account.rejected, "total_": account.totals}
-        for prefix, counter in groups.items():
-            for key, value in counter.items():
-                self.stat_update(f"{prefix}{key}", value=value, unit="task")
 
 
 def check_imports(*, with_checkpoints: bool = False) -> None:

@@ -12,14 +12,16 @@ quarantined. A refiner that fails on `_MAX_FAILURES` documents in a row is broke
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
+from datatrove_steps.accounting import count_refined, set_aside, statistics_of
 from datatrove_steps.custody import drop_reason, record_custody
+from datatrove_steps.documents import batches, why_unsound
 from datatrove_steps.ledger import Ledger
 from datatrove_steps.quarantine import Quarantine
 from hf_curation.files.accounts import StageAccount
@@ -27,7 +29,6 @@ from hf_curation.programs.limits import DEFAULT_LIMITS, Limits
 from hf_curation.refiners.base import Refiner, RefinerUnusable, Stage
 from hf_curation.refiners.refine import Refined, refine_texts
 
-_BATCH_CHARS: Final = 4 * 2**20
 _MAX_FAILURES: Final = 20
 _FOLDERS: Final = re.compile(r"(?<!\S)(?:~|\.{1,2})?/(?:\S*/)?")
 
@@ -78,7 +79,7 @@ class _RefineStep(PipelineStep):  # type: ignore[misc]
             quarantine = stack.enter_context(Quarantine(self.quarantine, self.stage.value, rank, self.ledger))
             writer = stack.enter_context(self.exclusion_writer) if self.exclusion_writer else None
             failures = 0
-            for batch in _batches(data or (), self.batch_size):
+            for batch in batches(data or (), self.batch_size):
                 account.num_in += len(batch)
                 with self.track_time("batch"):
                     outcomes = self._refine_batch(batch, refiner, quarantine, account)
@@ -99,21 +100,21 @@ class _RefineStep(PipelineStep):  # type: ignore[misc]
         outcomes: list[Refined | Exception | None] = [None] * len(batch)
         sound: list[int] = []
         for i, doc in enumerate(batch):
-            if reason := _unsound(doc.text):
-                _set_aside(quarantine, reason, doc, account)
+            if reason := why_unsound(doc.text):
+                set_aside(quarantine, reason, doc, account)
             else:
                 sound.append(i)
         for i, outcome in zip(sound, _isolate([batch[i].text for i in sound], refiner, self.limits), strict=True):
             outcomes[i] = outcome
             if isinstance(outcome, Exception):
-                _set_aside(quarantine, "refiner_error", batch[i], account, f"{type(outcome).__name__}: {outcome}")
+                set_aside(quarantine, "refiner_error", batch[i], account, f"{type(outcome).__name__}: {outcome}")
         return outcomes
 
     def _settle(self, doc: Document, refined: Refined, account: StageAccount, writer: Any, rank: int) -> bool:  # noqa: ANN401
         """Record one outcome on the document and in the account; return whether the document goes on."""
         reason = drop_reason(doc.text, refined)
         record_custody(doc.metadata, doc.text, refined, self.stage, keep_original=self.keep_original)
-        _count(account, doc.text, refined, reason)
+        count_refined(account, doc.text, refined, reason)
         self.stat_update("total", "dropped" if reason else "forwarded")
         if reason:
             doc.metadata["filter_reason"] = reason
@@ -126,11 +127,8 @@ class _RefineStep(PipelineStep):  # type: ignore[misc]
 
     def _report(self, account: StageAccount, refiner: Refiner, rank: int) -> None:
         """Turn the account into datatrove's statistics, once per rank."""
-        groups = {"": account.status, "dropped_": account.dropped, "quarantined_": account.quarantined}
-        groups |= {"fallback_": account.fallbacks, "rejected_": account.rejected, "total_": account.totals}
-        for prefix, counter in groups.items():
-            for key, value in counter.items():
-                self.stat_update(f"{prefix}{key}", value=value, unit="task")
+        for name, value in statistics_of(account):
+            self.stat_update(name, value=value, unit="task")
         if self.ledger:
             page = self.ledger.page(rank)
             page.close_stage(self.stage.value, account)
@@ -187,38 +185,6 @@ class RefineChunks(_RefineStep):
     stage = Stage.CHUNK
 
 
-def _batches(data: Any, batch_size: int) -> Iterator[list[Document]]:  # noqa: ANN401 - datatrove's generators
-    """Yield up to `batch_size` documents at a time, fewer once they hold `_BATCH_CHARS` characters."""
-    batch: list[Document] = []
-    num_chars = 0
-    for doc in data:
-        batch.append(doc)
-        num_chars += len(doc.text) if isinstance(doc.text, str) else 0
-        if len(batch) == batch_size or num_chars >= _BATCH_CHARS:
-            yield batch
-            batch, num_chars = [], 0
-    if batch:
-        yield batch
-
-
-def _unsound(text: object) -> str | None:
-    if not isinstance(text, str):
-        return "text_not_string"
-    if not text.isascii():
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            return "lone_surrogate"
-    return None
-
-
-def _set_aside(quarantine: Quarantine, reason: str, doc: Document, account: StageAccount, detail: str = "") -> None:
-    num_chars = len(doc.text) if isinstance(doc.text, str) else 0
-    account.totals["chars_in"] += num_chars
-    account.totals["chars_quarantined"] += num_chars
-    quarantine.add_document(reason, doc, detail)
-
-
 def _isolate(texts: Sequence[str], refiner: Refiner, limits: Limits) -> list[Refined | Exception]:
     """Refine texts; the ones that raise come back as their exceptions, found by halving."""
     if not texts:
@@ -232,30 +198,3 @@ def _isolate(texts: Sequence[str], refiner: Refiner, limits: Limits) -> list[Ref
             return [error]
         middle = len(texts) // 2
         return _isolate(texts[:middle], refiner, limits) + _isolate(texts[middle:], refiner, limits)
-
-
-def _count(account: StageAccount, text: str, refined: Refined, reason: str | None) -> None:
-    result, totals = refined.result, account.totals
-    totals["chars_in"] += len(text)
-    if reason:
-        account.dropped[reason] += 1
-        totals["chars_dropped"] += len(text)
-    else:
-        account.num_out += 1
-        account.status[result.status] += 1
-        totals["chars_out"] += len(result.text)
-        if result.edits:
-            totals["chars_removed"] += len(text) - len(result.text)
-            totals["lines_removed"] += _num_lines(text) - _num_lines(result.text)
-    totals["calls_applied"] += result.num_applied
-    totals["calls_clamped"] += result.num_clamped
-    totals["prompt_tokens"] += refined.prompt_tokens
-    totals["output_tokens"] += refined.output_tokens
-    totals["partly_judged"] += refined.judged_fraction < 1
-    account.fallbacks.update(result.fallbacks)
-    account.rejected.update(rejection.reason for rejection in result.rejected)
-
-
-def _num_lines(text: str) -> int:
-    r"""Count lines as `programs.lines` does: `\r\n` is one break, a lone `\r` too."""
-    return 1 + text.count("\n") + (text.count("\r") - text.count("\r\n") if "\r" in text else 0)

@@ -25,9 +25,10 @@ from datatrove.data import Document
 from datatrove.pipeline.inference.types import GenerateFunction, InferenceError, InferenceResult, ServerError
 from loguru import logger
 
+from datatrove_steps.accounting import count_refined, set_aside
 from datatrove_steps.custody import drop_reason, record_custody
+from datatrove_steps.documents import why_unsound
 from datatrove_steps.quarantine import Quarantine
-from datatrove_steps.refine import _count, _set_aside, _unsound
 from hf_curation.files.accounts import StageAccount
 from hf_curation.programs.limits import DEFAULT_LIMITS, Limits
 from hf_curation.programs.lines import normalize_newlines
@@ -102,8 +103,8 @@ class RefineRollout:
             RefinerUnusable: it cannot be reached, refuses the key or the model, or failed too many windows.
         """
         self.account.num_in += 1
-        if reason := _unsound(document.text):
-            _set_aside(self._quarantine, reason, document, self.account)
+        if reason := why_unsound(document.text):
+            set_aside(self._quarantine, reason, document, self.account)
             return None
         try:
             refined = await self._refine(document.text, generate)
@@ -151,7 +152,7 @@ class RefineRollout:
     def _settle(self, document: Document, refined: Refined) -> dict[str, Any] | None:
         reason = drop_reason(document.text, refined)
         record_custody(document.metadata, document.text, refined, self.form.stage, keep_original=self.keep_original)
-        _count(self.account, document.text, refined, reason)
+        count_refined(self.account, document.text, refined, reason)
         if reason:
             document.metadata["filter_reason"] = reason
             if not self.keep_dropped:

@@ -8,20 +8,20 @@ Metadata columns go beside the tokens as they are; the prefix is made from them 
 template needs no second store.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
+from datatrove_steps.documents import batches, why_unsound
 from datatrove_steps.tables import make_field
 from hf_curation.files.accounts import StageAccount
 from hf_curation.packing import ShardWriter, token_dtype
 from hf_curation.packing.encode import PageEncoder, load_encoder
 from hf_curation.packing.merge import ShardManifest, begin_shard, merge_shards
 
-_BATCH_CHARS: Final = 4 * 2**20
 _RESERVED: Final = {"id", "input_ids"}
 
 
@@ -84,7 +84,7 @@ class TokenizeDocuments(PipelineStep):  # type: ignore[misc]
         path = self.output_folder / "tokens" / f"{rank:05d}.arrow"
         writer, account = ShardWriter(path, token_dtype(encoder.max_token_id), self._types()), StageAccount()
         try:
-            for batch in _batches(data or (), self.batch_size):
+            for batch in batches(data or (), self.batch_size):
                 with self.track_time("batch"):
                     kept = self._write(batch, encoder, writer, account)
                 yield from kept
@@ -103,7 +103,7 @@ class TokenizeDocuments(PipelineStep):  # type: ignore[misc]
         account.num_in += len(batch)
         sound = []
         for doc in batch:
-            reason = _unsound(doc.text)
+            reason = why_unsound(doc.text)
             if reason is None:
                 sound.append(doc)
             else:
@@ -161,28 +161,3 @@ def _local(folder: str | Path) -> Path:
     if "://" in str(folder):
         raise ValueError(f"{folder} is not a local folder; a token store is read by memory map")
     return Path(folder).absolute()
-
-
-def _batches(data: Any, batch_size: int) -> Iterator[list[Document]]:  # noqa: ANN401 - datatrove's generators
-    """Yield up to `batch_size` documents at a time, fewer once they hold `_BATCH_CHARS` characters."""
-    batch: list[Document] = []
-    num_chars = 0
-    for doc in data:
-        batch.append(doc)
-        num_chars += len(doc.text) if isinstance(doc.text, str) else 0
-        if len(batch) == batch_size or num_chars >= _BATCH_CHARS:
-            yield batch
-            batch, num_chars = [], 0
-    if batch:
-        yield batch
-
-
-def _unsound(text: object) -> str | None:
-    if not isinstance(text, str):
-        return "text_not_string"
-    if not text.isascii():
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            return "lone_surrogate"
-    return None

@@ -6,7 +6,7 @@ import pytest
 from datatrove.data import Document
 from datatrove.pipeline.writers import JsonlWriter
 
-from datatrove_steps import documents
+from datatrove_steps import refine
 from datatrove_steps.ledger import Ledger
 from datatrove_steps.readers import ReadDocuments
 from datatrove_steps.refine import RefineChunks, RefineDocuments
@@ -95,7 +95,7 @@ def test_the_size_of_batches_changes_nothing_but_speed(fake_refiner, make_page, 
 
 
 def test_batches_of_large_documents_are_small(fake_refiner, monkeypatch):
-    monkeypatch.setattr(documents, "_BATCH_CHARS", 100)
+    monkeypatch.setattr("datatrove_steps.documents._BATCH_CHARS", 100)
     refiner = fake_refiner()
     run(RefineChunks(refiner), [Document(text="x" * size, id="") for size in (10, 20, 90, 5, 200, 300, 1)])
     assert refiner.batches == [3, 2, 1, 1]
@@ -210,7 +210,7 @@ def test_a_caller_who_stops_early_gets_no_error(fake_refiner, make_page, tmp_pat
 
 
 def test_the_law_is_checked(fake_refiner, make_page, monkeypatch):
-    monkeypatch.setattr(refine, "_count", lambda *_: None)
+    monkeypatch.setattr(refine, "count_refined", lambda *_: None)
     with pytest.raises(ConservationError, match="chunk: 40 documents in"):
         run(RefineChunks(fake_refiner()), documents(make_page))
 

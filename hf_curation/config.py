@@ -57,6 +57,24 @@ def resolve(schema: type[T], path: str | Path | None = None, arguments: Sequence
     return _build(schema, values, "")
 
 
+def split_config_path(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the path behind `--config`, None where there is none, and the other arguments.
+
+    Raises:
+        ValueError: if `--config` has no path or stands twice.
+    """
+    found = [value for name, value in _pairs(arguments) if name == "config"]
+    if not found:
+        return None, list(arguments)
+    if found == ["true"]:
+        raise ValueError("--config needs the path of a YAML file")
+    rest = [word for word in arguments if word != f"--config={found[0]}"]
+    if "--config" in rest:
+        at = rest.index("--config")
+        del rest[at : at + 2]
+    return found[0], rest
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the mapping that a YAML or JSON file holds; an empty file holds none.
 

@@ -1,6 +1,7 @@
 """Data of the MeCo benchmarks: a tokenizer, a token store and held-out passages, from documents with addresses."""
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,13 +10,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "meco_pretrain"))
+
 import pyarrow as pa
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from byte_bpe import train_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
 from hf_curation.packing import ShardWriter, TokenStore, token_dtype, vocabulary_hash, write_store_index
 
-SPECIALS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
 PASSAGE_CHARS = 600
 HELD_OUT = 10
 """One document in ten is held out, by its address."""
@@ -100,21 +102,6 @@ class Corpus:
                 at = row["text"].rfind("\n", 0, at + 1) + 1
                 found.append(Passage(row["url"], row["text"][at : at + PASSAGE_CHARS]))
         return found
-
-
-def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE with BOS, EOS and padding that adds none of them by itself."""
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=list(SPECIALS.values()),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **SPECIALS)
 
 
 def make_model(tokenizer: Any, seed: int, *, hidden: int = 128, layers: int = 4) -> LlamaForCausalLM:  # noqa: ANN401

@@ -37,7 +37,9 @@ class ConditionedRequests:
         guidance_scale: float = 1.0,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        super().__init__(**kwargs)
+        # The harness's cache (0.4.13) takes two stretches that are equal up to the last token for one, and where they
+        # begin to be scored at different places it scores the shorter one against the wrong positions.
+        super().__init__(**{"logits_cache": False} | kwargs)
         if self.lm.backend != "causal":
             raise ValueError(f"metadata go in front of causal models only, this one is {self.lm.backend}")
         self.task_metadata = TaskMetadata.parse(metadata)

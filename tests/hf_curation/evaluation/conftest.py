@@ -17,7 +17,10 @@ def build_tokenizer(*, bos=True):
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", bos_token="<s>" if bos else None, eos_token="</s>"  # noqa: S106
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        bos_token="<s>" if bos else None,
+        eos_token="</s>",  # noqa: S106
     )
 
 

@@ -1,0 +1,182 @@
+# /// script
+# dependencies = ["hf-curation[train]"]
+# ///
+r"""MeCo pre-training and its cooldown, in one run that resumes by the same command.
+
+accelerate launch --config_file recipes/accelerate_configs/cpu.yaml recipes/meco_pretrain/run.py \
+    --config recipes/meco_pretrain/config_cpu.yaml --max_steps 40
+
+Settings: `meco_config.py`; a key may be written with or without its section (`--training.max_steps`, `--max_steps`).
+Under `training.output_dir`: `config.yaml` (resolved), tokenizer and data, checkpoints, `held_out.json` (bits per byte
+with and without metadata at the switch and at the end), and `final/` with model, tokenizer and card.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from meco_config import Config
+from meco_data import held_out, prepare
+
+from hf_curation.config import resolve, split_config_path, write_yaml
+from hf_curation.files.atomic import write_json
+from hf_curation.metadata import PrefixTemplate, parse_template
+
+logger = logging.getLogger("meco_pretrain")
+
+
+def main(arguments: list[str]) -> None:
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return
+    path, settings = split_config_path(arguments)
+    config = resolve(Config, path, settings)
+    from accelerate import PartialState
+    from transformers import TrainingArguments
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = TrainingArguments(**config.training)
+    with PartialState().main_process_first():
+        tokenizer, store, cooldown = prepare(config)
+    if args.process_index == 0:
+        write_yaml(config.output / "config.yaml", config)
+        logger.info("%d documents, %d tokens", len(store), store.lengths_D.sum())
+    if not config.prepare_only:
+        train(config, args, tokenizer, store, cooldown)
+
+
+def train(config: Config, args: Any, tokenizer: Any, store: Any, cooldown: Any) -> None:  # noqa: ANN401
+    from held_out_scores import HeldOutScores
+    from transformers import Trainer
+
+    from trainer_callbacks import (
+        MeCoCooldownCallback,
+        MeCoDataCollator,
+        MeCoDataset,
+        geometry_of,
+        last_complete_checkpoint,
+    )
+
+    what, template = config.conditioning, template_of(config)
+    dataset = MeCoDataset(
+        store,
+        tokenizer,
+        seq_len=config.data.seq_len,
+        samples_per_step=geometry_of(args),
+        max_steps=args.max_steps if args.max_steps > 0 else None,
+        schedule=what.to_schedule(args.seed),
+        template=template,
+        cooldown_store=cooldown,
+        plan=config.data.plan,
+        seed=args.seed,
+        allow_repeats=config.data.allow_repeats,
+    )
+    collator = MeCoDataCollator(
+        tokenizer, template=template, layout=what.layout, loss_on_metadata=what.loss_on_metadata
+    )
+    scores = HeldOutScores(held_out(config), tokenizer, template, dataset.switch_step, config.output)
+    callback = MeCoCooldownCallback(
+        dataset, stop_after_conditioned=what.stop_after_conditioned, check_leakage=what.check_leakage
+    )
+    trainer = Trainer(
+        model=make_model(config, tokenizer, args.seed),
+        args=args,
+        train_dataset=dataset,
+        data_collator=collator,
+        processing_class=tokenizer,
+        callbacks=[callback, scores],
+    )
+    callback.lead(trainer)
+    result = trainer.train(resume_from_checkpoint=last_complete_checkpoint(args.output_dir))
+    if trainer.state.global_step < dataset.max_steps:
+        logger.info("stopped at the switch, step %d; run again to train the cooldown", dataset.switch_step)
+        return
+    final = config.output / "final"
+    trainer.save_model(str(final))
+    if trainer.is_world_process_zero():
+        finish(config, dataset, trainer.model, scores.read(), result.metrics, final)
+
+
+def make_model(config: Config, tokenizer: Any, seed: int) -> Any:  # noqa: ANN401
+    from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, set_seed
+
+    shape = config.model
+    if shape.pretrained is not None:
+        return AutoModelForCausalLM.from_pretrained(shape.pretrained, attn_implementation=shape.attention)
+    set_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=shape.hidden_size,
+            intermediate_size=shape.intermediate_size,
+            num_hidden_layers=shape.num_layers,
+            num_attention_heads=shape.num_heads,
+            num_key_value_heads=shape.num_kv_heads,
+            max_position_embeddings=config.data.seq_len,
+            rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
+            tie_word_embeddings=shape.tie_embeddings,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            attn_implementation=shape.attention,
+        )
+    )
+
+
+def template_of(config: Config) -> PrefixTemplate:
+    return parse_template(config.conditioning.template, on_missing=config.conditioning.on_missing)
+
+
+def finish(
+    config: Config,
+    dataset: Any,  # noqa: ANN401
+    model: Any,  # noqa: ANN401
+    scores: dict[str, Any],
+    metrics: dict[str, float],
+    final: Path,
+) -> None:
+    """Write card and figures, and push the model where that was asked for."""
+    from hf_curation.hub import ConditionedModel, conditioned_model_card, push_model
+
+    switch_row = dataset.switch_row
+    conditioned = dataset.figures(range(switch_row))
+    tokens = conditioned.num_tokens + dataset.figures(range(switch_row, len(dataset))).num_tokens
+    facts = ConditionedModel(
+        schedule=str(config.conditioning.schedule),
+        steps=dataset.max_steps,
+        switch_step=dataset.switch_step,
+        rows_per_step=dataset.samples_per_step,
+        seq_len=dataset.seq_len,
+        tokens=tokens,
+        prefix_tokens=conditioned.num_prefix_tokens,
+        prefix=dataset.template.describe(),
+        loss_on_metadata=str(config.conditioning.loss_on_metadata),
+        has_bos=dataset.special.bos is not None,
+        documents=config.data.documents,
+        cooldown_documents=config.data.cooldown_documents,
+        data_fingerprint=dataset.fingerprint,
+        plan=config.data.plan,
+        seed=dataset.seed,
+        num_parameters=model.num_parameters(),
+        bits_per_byte=scores,
+        license=config.hub.license,
+    )
+    (final / "training_args.bin").unlink(missing_ok=True)  # a pickle; meco_config.yaml says the same
+    write_yaml(final / "meco_config.yaml", config)
+    summary = {"steps": dataset.max_steps, "switch_step": dataset.switch_step, "tokens": tokens, "held_out": scores}
+    summary["train_loss"] = metrics.get("train_loss")
+    write_json(config.output / "summary.json", summary)
+    if config.hub.repo_id is None:
+        conditioned_model_card(facts, name=config.output.name).save(final / "README.md")
+    else:
+        logger.info("pushed: %s", push_model(final, config.hub.repo_id, facts, private=config.hub.private))
+    print(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except ValueError as error:
+        raise SystemExit(f"run.py: {error}") from error

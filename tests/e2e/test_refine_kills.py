@@ -63,10 +63,13 @@ def descendants(pid):
     return found
 
 
-def strike(process, kind, delay):
+def strike(process, folder, kind, delay):
+    """Kill once tasks are at work and `delay` seconds more have passed; return whether there was something to kill."""
+    while process.poll() is None and not list(folder.glob("data/*.part")):
+        time.sleep(0.02)
     time.sleep(delay)
     if process.poll() is not None:
-        return
+        return False
     if kind == "launcher":
         process.kill()
     elif kind == "group":
@@ -77,6 +80,9 @@ def strike(process, kind, delay):
         os.killpg(process.pid, signal.SIGINT)
     elif children := descendants(process.pid):
         os.kill(children[-1], signal.SIGKILL)
+    else:
+        return False
+    return True
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds worker processes in /proc")
@@ -95,12 +101,7 @@ def test_killed_runs_end_like_clean_ones(pages, tmp_path):
         while True:
             process = launch(pages, folder)
             if kills < NUM_KILLS:
-                strike(
-                    process,
-                    rng.choice(["launcher", "group", "term", "interrupt", "worker", "worker"]),
-                    rng.uniform(0.5, 4),
-                )
-                kills += 1
+                kills += strike(process, folder, rng.choice(KINDS), rng.uniform(0, 1.5))
             _, err = process.communicate(timeout=600)
             if process.returncode == 0:
                 break
@@ -108,6 +109,7 @@ def test_killed_runs_end_like_clean_ones(pages, tmp_path):
             for name in seen:
                 assert name.endswith(".part") or contents(folder)[name] == expected[name], f"{name} is torn"
         assert contents(folder) == expected, f"round {rounds}, after {kills} kills"
+    print(f"{kills} kills in {rounds} runs")  # noqa: T201
 
 
 def test_a_killed_worker_is_told(pages, tmp_path):

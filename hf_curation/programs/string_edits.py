@@ -16,7 +16,8 @@ from hf_curation.programs.align import shared_ends
 from hf_curation.programs.model import ReplaceString
 
 _TOKEN: Final = re.compile(r"\w+|\s+|[^\w\s]")
-_MAX_TOKENS: Final = 1_000
+_MAX_CELLS: Final = 100_000
+"""Largest product of differing words and marks that are compared; beyond it the difference is one hunk."""
 _MAX_SLIDES: Final = 64
 _MIN_SOURCE: Final = 2
 
@@ -42,12 +43,17 @@ def diff_line(line: str, wanted: str) -> list[Hunk]:
     if head + tail == len(wanted):
         start, end = _slide_to_words(line, head, len(line) - tail)
         return [(start, end, "")] if start < end else []
-    old, new = _TOKEN.findall(line), _TOKEN.findall(wanted)
-    if len(old) > _MAX_TOKENS or len(new) > _MAX_TOKENS:
-        return [(head, len(line) - tail, wanted[head : len(wanted) - tail])]
-    starts = _bounds(line)
+    old, new, starts = _TOKEN.findall(line), _TOKEN.findall(wanted), _bounds(line)
+    head, tail = shared_ends(old, new)
+    old, new = old[head : len(old) - tail], new[head : len(new) - tail]
+    if len(old) * len(new) > _MAX_CELLS:
+        return [(starts[head], starts[head + len(old)], "".join(new))]
     codes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    return [(starts[i], starts[end], "".join(new[j:stop])) for code, i, end, j, stop in codes if code != "equal"]
+    return [
+        (starts[head + i], starts[head + end], "".join(new[j:stop]))
+        for code, i, end, j, stop in codes
+        if code != "equal"
+    ]
 
 
 def edits_of(line: str, hunks: list[Hunk], number: int, rules: StringRules) -> list[ReplaceString] | None:

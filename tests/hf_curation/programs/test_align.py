@@ -97,6 +97,6 @@ def test_time_is_near_linear_for_repetitive_pages() -> None:
     rng = random.Random(5)  # noqa: S311
     line = "add to basket price from only 9 99 in stock"
     raw = [line if rng.random() < 0.8 else f"item number {rng.random()}" for _ in range(20_000)]
-    start = time.perf_counter()
+    start = time.thread_time()
     keep_lines(raw, "\n".join(raw[5_000:15_000]))
-    assert time.perf_counter() - start < 15
+    assert time.thread_time() - start < 15

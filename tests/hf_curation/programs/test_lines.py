@@ -4,7 +4,16 @@ import time
 
 import pytest
 
-from hf_curation.programs import Program, RemoveLines, ReplaceString, execute, normalize_newlines, replay, split_lines
+from hf_curation.programs import (
+    NO_LIMITS,
+    Program,
+    RemoveLines,
+    ReplaceString,
+    execute,
+    normalize_newlines,
+    replay,
+    split_lines,
+)
 
 SEPARATORS_OF_OTHERS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
@@ -39,19 +48,17 @@ def test_carriage_returns_become_newlines_once(text: str, lines: list[str]) -> N
 def test_a_million_lines(newline: str) -> None:
     text = newline.join(["menu"] * 500_000 + ["words of the page"] + ["foot"] * 499_999)
     program = Program((RemoveLines(0, 499_999), ReplaceString("of the "), RemoveLines(500_001, 999_999)))
-    start = time.perf_counter()
+    start = time.thread_time()
     result = execute(text, program)
-    assert time.perf_counter() - start < 20
+    assert time.thread_time() - start < 20
     assert result.fallbacks == ("removed_too_much",)
-    from hf_curation.programs import NO_LIMITS
-
     assert execute(text, program, limits=NO_LIMITS).text == "words page"
 
 
 def test_one_line_of_ten_megabytes() -> None:
     text = "head\n" + "word " * 2_000_000 + "needle in it\ntail"
-    start = time.perf_counter()
+    start = time.thread_time()
     result = execute(text, Program((ReplaceString("needle ", ""), RemoveLines(0, 0), RemoveLines(2, 2))))
-    assert time.perf_counter() - start < 10
+    assert time.thread_time() - start < 10
     assert (len(result.text), result.text[-10:]) == (10_000_005, "word in it")
     assert len(result.edits) == 3

@@ -4,23 +4,28 @@ from datatrove_steps.columns import infer_columns
 from datatrove_steps.custody import record_custody
 from datatrove_steps.executors import LocalRanks, RanksFailedError
 from datatrove_steps.ledger import Ledger
+from datatrove_steps.package_descriptions import ReadPackageDescriptions
 from datatrove_steps.pipelines import refine_pipeline
 from datatrove_steps.publish import FinishRun, PublishRank
 from datatrove_steps.readers import ReadDocuments
 from datatrove_steps.refine import RefineChunks, RefineDocuments
 from datatrove_steps.refine_plan import RefineConfig
+from datatrove_steps.tokenize import MergeTokenStore, TokenizeDocuments
 from datatrove_steps.writers import WriteJsonl, WriteParquet
 
 __all__ = [
     "FinishRun",
     "Ledger",
     "LocalRanks",
+    "MergeTokenStore",
     "PublishRank",
     "RanksFailedError",
     "ReadDocuments",
+    "ReadPackageDescriptions",
     "RefineChunks",
     "RefineConfig",
     "RefineDocuments",
+    "TokenizeDocuments",
     "WriteJsonl",
     "WriteParquet",
     "infer_columns",

@@ -1,4 +1,4 @@
-"""The design's arrows, read from the imports: `datatrove_steps -> hf_curation <- trainer_callbacks`, and no circles."""
+"""The design's arrows, read from the imports: datatrove_steps -> hf_curation <- trainer_callbacks; no circles."""
 
 import ast
 import subprocess

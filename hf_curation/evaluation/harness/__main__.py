@@ -4,7 +4,8 @@ python -m hf_curation.evaluation.harness run --model meco --tasks arc_easy,piqa 
     --model_args 'pretrained=you/model,metadata=hosts.yaml,template=URL: {host}\n\n'
 """
 
-from hf_curation.evaluation.harness.register import need_lm_eval, register
+from hf_curation.evaluation.harness.optional import need_lm_eval
+from hf_curation.evaluation.harness.register import register
 
 if __name__ == "__main__":
     register()

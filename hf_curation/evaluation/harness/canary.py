@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hf_curation.evaluation.harness.register import need_lm_eval, register
+from hf_curation.evaluation.harness.optional import need_lm_eval
+from hf_curation.evaluation.harness.register import register
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hf_curation.evaluation.harness.metadata import TaskMetadata
-from hf_curation.evaluation.harness.register import need_lm_eval, register
+from hf_curation.evaluation.harness.optional import need_lm_eval
+from hf_curation.evaluation.harness.register import register
 
 CLOZE_TASKS: Final[dict[str, str]] = {
     "arc_easy": "1.0",

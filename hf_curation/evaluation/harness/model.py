@@ -11,7 +11,7 @@ from typing import Any
 
 from hf_curation.evaluation.conditional import Conditioner, generate
 from hf_curation.evaluation.harness.metadata import TaskMetadata
-from hf_curation.evaluation.harness.register import need_lm_eval
+from hf_curation.evaluation.harness.optional import need_lm_eval
 from hf_curation.evaluation.log_probs import Stretch, score_tokens
 from hf_curation.metadata import DEFAULT_TEMPLATE
 

@@ -1,23 +1,11 @@
 """Registers the model type `meco` with lm-evaluation-harness, without a fork and without importing it before."""
 
 from functools import cache
-from importlib import import_module
-from types import ModuleType
 from typing import Any, Final
 
+from hf_curation.evaluation.harness.optional import need_lm_eval
+
 MODEL_NAME: Final = "meco"
-
-
-def need_lm_eval(module: str = "lm_eval") -> ModuleType:
-    """Import a module of lm-evaluation-harness.
-
-    Raises:
-        ImportError: says what to install.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ImportError(f"`{module}` is needed here: pip install 'hf-curation[eval]'") from error
 
 
 @cache

@@ -230,31 +230,32 @@ def _convert(value: Any, hint: Any, name: str) -> Any:  # noqa: ANN401
     choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for choice in choices:
         origin = typing.get_origin(choice) or choice
-        if value is None and choice is type(None):
-            return None
-        if origin in (bool, int, str) and type(value) is origin:
-            return value
-        if origin is float and type(value) in (int, float):
+        if origin in (tuple, list) and isinstance(value, list):
+            return origin(_convert(item, typing.get_args(choice)[0], name) for item in value)
+        if origin is float and type(value) is int:
             return float(value)
         if origin is Path and isinstance(value, str):
             return Path(value)
-        if isinstance(origin, type) and issubclass(origin, Enum) and value in {member.value for member in origin}:
-            return origin(value)
-        if origin in (tuple, list) and isinstance(value, list):
-            return origin(_convert(item, typing.get_args(choice)[0], name) for item in value)
-        if origin is dict and isinstance(value, dict):
+        if (members := _members(choice)) and value in members:
+            return members[value]
+        if isinstance(origin, type) and type(value) is origin:
             return value
-    raise ValueError(f"{name} must be {_describe(choices)}, got {value!r}")
+    raise ValueError(f"{name} must be {' or '.join(map(_describe, choices))}, got {value!r}")
 
 
-def _describe(choices: Sequence[Any]) -> str:
-    words = []
-    for choice in choices:
-        if isinstance(choice, type) and issubclass(choice, Enum):
-            words += [str(member.value) for member in choice]
-        else:
-            words.append("null" if choice is type(None) else getattr(choice, "__name__", str(choice)))
-    return " or ".join(words)
+def _members(choice: Any) -> dict[Any, Any]:  # noqa: ANN401
+    """Return the values of an enumeration or `Literal` as they are written, with what each becomes."""
+    if typing.get_origin(choice) is typing.Literal:
+        return {value: value for value in typing.get_args(choice)}
+    if isinstance(choice, type) and issubclass(choice, Enum):
+        return {member.value: member for member in choice}
+    return {}
+
+
+def _describe(choice: Any) -> str:  # noqa: ANN401
+    if members := _members(choice):
+        return " or ".join(map(str, members))
+    return "null" if choice is type(None) else str(getattr(choice, "__name__", choice))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

@@ -17,6 +17,9 @@ from hf_curation.files.atomic import PartFile, canonical_json
 from hf_curation.packing import TokenStore
 from hf_curation.packing.merge import merge_shards
 
+MAX_CHARS = 10_000
+"""Of a held-out document that are scored."""
+
 
 def prepare(config: Config) -> tuple[Any, TokenStore, TokenStore | None]:
     """Return tokenizer, store, and the cooldown's own store where there is one; what is there is not made again."""
@@ -99,12 +102,12 @@ def is_held_out(config: Config, document_id: str) -> bool:
 
 
 def held_out(config: Config) -> list[dict[str, Any]]:
-    """Return the held-out documents, columns and `text`; none for a token store."""
+    """Return the held-out documents, columns and the beginning of `text`; none for a token store."""
     path = store_path(config, config.data.documents) / "held_out.jsonl"
     if _is_store(config.data.documents) or not path.exists():
         return []
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return rows[: config.data.held_out]
+    return [row | {"text": row["text"][:MAX_CHARS]} for row in rows[: config.data.held_out]]
 
 
 def reader(documents: str) -> Any:  # noqa: ANN401 - a PipelineStep

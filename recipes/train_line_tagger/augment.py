@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pages import MAX_LINES, Page, Sample
+from scripts import disguise
 
 from hf_curation.programs.lines import split_lines
 from hf_curation.refiners.tagger.features import page_features
@@ -36,6 +37,8 @@ class Augmentation:
     no_bullets: float = 0.12
     no_blank: float = 0.12
     lower_case: float = 0.03
+    disguise: float = 0.15
+    """The page is written in an unknown language; see scripts.py."""
     emptied: float = 0.05
     """The main part is taken out: a page with nothing to keep."""
     clean: float = 0.12
@@ -53,7 +56,7 @@ def changed_page(page: Page, donor: Page, page_type: int, how: Augmentation, rng
     """Return a variant of `page` that may borrow head, tail or noise from `donor`."""
     lines, shares = page.lines, page.shares_N
     if rng.random() < how.emptied:
-        return _sample(_relayout(_without_content((lines, shares)), how, rng), page_type)
+        return _sample(_relayout(_without_content((lines, shares), rng), how, rng), page_type)
     span, other = _main_part(shares), _main_part(donor.shares_N)
     if span and other:
         lines, shares = _recombine((lines, shares), span, (donor.lines, donor.shares_N), other, how, rng)
@@ -105,8 +108,12 @@ def _recombine(
     return _join(head, main, tail)
 
 
-def _without_content(page: Labelled) -> Labelled:
+def _without_content(page: Labelled, rng: np.random.Generator) -> Labelled:
     noise = np.flatnonzero(page[1] < 0.3)
+    if rng.random() < 0.5:  # error pages and walls are short
+        size = int(rng.integers(3, 40))
+        start = int(rng.integers(0, max(len(noise) - size, 1)))
+        noise = noise[start : start + size]
     return [page[0][i] for i in noise], page[1][noise]
 
 
@@ -138,6 +145,8 @@ def _relayout(page: Labelled, how: Augmentation, rng: np.random.Generator) -> La
         lines, shares = [lines[i] for i in filled], shares[filled]
     if case < how.lower_case:
         lines = [line.lower() for line in lines]
+    if rng.random() < how.disguise:
+        lines = disguise(lines, rng)
     return lines, shares
 
 

@@ -10,6 +10,7 @@ are counts on their neighbours.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -134,8 +135,8 @@ def _shape(
     short = (words.lengths <= 3).astype(np.float32)
     eye = np.eye(len(CLASSES), dtype=np.float32)
     firsts, lasts = classes[char_starts[:-1]], classes[char_starts[1:] - 2]
-    place = np.searchsorted(_MARKS, codes).clip(max=len(_MARKS) - 1)
-    is_mark = _MARKS[place] == codes
+    place = _mark_table()[np.minimum(codes, 0xFFFF)]
+    is_mark = place < len(_MARKS)
     marks = np.bincount(line_of[is_mark] * len(_MARKS) + place[is_mark], minlength=num_lines * len(_MARKS))
     marks = marks.reshape(num_lines, len(_MARKS)).astype(np.float32)
     stops = counts[:, CLASS["stop"]]
@@ -174,7 +175,8 @@ def _repetition(words: Words, specials: NDArray[np.uint32], indents: FloatArray)
     is_long = num_words >= _LONG_LINE_WORDS
     in_long = is_long[words.line_of].astype(np.float32)
     # Lines that hold a word, not occurrences: a word said twice in one line is not yet a topic.
-    pair = np.unique(words.line_of * (1 << _TABLE_BITS) + buckets)
+    pair = np.sort(words.line_of * (1 << _TABLE_BITS) + buckets)
+    pair = pair[np.diff(pair, prepend=-1) > 0]
     pair_line, pair_bucket = pair >> _TABLE_BITS, pair & ((1 << _TABLE_BITS) - 1)
     lines_with = np.bincount(pair_bucket, minlength=1 << _TABLE_BITS).astype(np.float32)
     long_with = np.bincount(pair_bucket, weights=is_long[pair_line], minlength=1 << _TABLE_BITS).astype(np.float32)
@@ -247,6 +249,13 @@ def _window_means(num_words: FloatArray, stops: FloatArray) -> list[FloatArray]:
         mean[:, 1] /= max(float(num_words.mean()), 1.0)
         columns.extend(mean.T)
     return columns
+
+
+@cache
+def _mark_table() -> NDArray[np.int64]:
+    table = np.full(1 << 16, len(_MARKS))
+    table[_MARKS] = np.arange(len(_MARKS))
+    return table
 
 
 def _count_of(values: NDArray[np.generic]) -> FloatArray:

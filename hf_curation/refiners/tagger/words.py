@@ -54,9 +54,10 @@ def find_words(classes: NDArray[np.uint8], lowered: NDArray[np.uint32], char_sta
     inside = unspaced | (classes == CLASS["digit"]) | ((classes >= CLASS["lower"]) & (classes <= CLASS["letter"]))
     before = np.concatenate([[False], inside[:-1]])
     unspaced_before = np.concatenate([[False], unspaced[:-1]])
-    begins = np.flatnonzero(inside & (~before | unspaced | unspaced_before))
+    is_first = inside & (~before | unspaced | unspaced_before)
+    begins = np.flatnonzero(is_first)
     at = np.flatnonzero(inside)
-    word_of = np.searchsorted(begins, at, side="right") - 1
+    word_of = np.cumsum(is_first)[at] - 1
     offset = np.minimum(at - begins[word_of], len(_POWERS) - 1) if len(begins) else at
     line_starts = np.searchsorted(begins, char_starts).astype(np.int64)
     line_of = np.repeat(np.arange(len(char_starts) - 1), np.diff(line_starts))

@@ -22,17 +22,21 @@ def _expected_f1(keep, probabilities, words):
 @settings(max_examples=150)
 def test_no_other_choice_of_lines_has_a_higher_expected_f1(page):
     probabilities, words = (np.array(column, dtype=np.float32) for column in zip(*page, strict=True))
-    chosen = _expected_f1(choose_lines(probabilities, words), probabilities, words)
+    chosen = _expected_f1(choose_lines(probabilities, words, min_gain=0), probabilities, words)
     every = (np.array(flags) for flags in product([False, True], repeat=len(page)) if any(flags))
     assert chosen == pytest.approx(max(_expected_f1(flags, probabilities, words) for flags in every), rel=1e-4)
 
 
+def test_a_small_gain_is_not_worth_an_edit():
+    probabilities, words = np.array([0.99, 0.3], dtype=np.float32), np.array([500, 4], dtype=np.float32)
+    assert choose_lines(probabilities, words).tolist() == [True, True]
+    assert choose_lines(probabilities, words, min_gain=0).tolist() == [True, False]
+
+
 def test_a_good_page_asks_more_of_a_line_than_a_hopeless_one():
-    doubtful = 0.4
-    good = choose_lines(np.array([0.99, doubtful], dtype=np.float32), np.array([500, 10], dtype=np.float32))
-    hopeless = choose_lines(np.array([0.3, doubtful], dtype=np.float32), np.array([500, 10], dtype=np.float32))
-    assert good.tolist() == [True, False]
-    assert hopeless.tolist() == [True, True]
+    words = np.array([500, 50], dtype=np.float32)
+    assert choose_lines(np.array([0.99, 0.4], dtype=np.float32), words, min_gain=0).tolist() == [True, False]
+    assert choose_lines(np.array([0.3, 0.4], dtype=np.float32), words, min_gain=0).tolist() == [True, True]
 
 
 def test_the_likeliest_lines_come_back_until_enough_is_kept():

@@ -18,7 +18,7 @@ def build_tokenizer(*, bos=True):
     backend.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        pad_token="<pad>",
+        pad_token="<pad>",  # noqa: S106
         bos_token="<s>" if bos else None,
         eos_token="</s>",  # noqa: S106
     )

@@ -15,7 +15,7 @@ Data: eight documentation sites from Debian packages (`debian_docs.py`), or `--d
 Student's t over seeds. Writes `meco_mechanism.svg` beside the runs. The last line is JSON:
 
 - table: schedule -> at the switch and at the end -> right, wrong, none: mean, low, high (bits per byte)
-- gaps: schedule -> at the end: `none - right` and `wrong - none`, paired by seed
+- gaps: schedule -> at the end, paired by seed: none - right, wrong - none, and none and right minus standard's none
 - tokens_to_standard: schedule -> condition -> mean tokens to reach standard's final value without a URL, per seed
   interpolated between evaluations; null where a seed does not get there
 - tokens, parameters, seeds, bytes, seconds_per_run
@@ -23,7 +23,6 @@ Student's t over seeds. Writes `meco_mechanism.svg` beside the runs. The last li
 
 import argparse
 import json
-import math
 import multiprocessing
 import sys
 import time
@@ -36,6 +35,7 @@ from typing import Any
 import torch
 from debian_docs import make_corpus
 from meco_corpus import Corpus, make_model
+from meco_figures import print_table, summarize
 from meco_plot import draw
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
@@ -50,9 +50,6 @@ VARIANTS = {
     "mix": ScheduleKind.MIX,
     "meco": ScheduleKind.COOLDOWN,
 }
-CONDITIONS = ("right", "wrong", "none")
-STUDENT_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
-"""Number of seeds -> 97.5 % quantile of Student's t with one degree of freedom less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,85 +183,6 @@ def corpus_of(setting: Setting, documents: Path, work: Path) -> Corpus:
     )
 
 
-def interval(values: list[float]) -> dict[str, float]:
-    """Return mean and 95 % interval over seeds."""
-    n, mean = len(values), sum(values) / len(values)
-    if n < 2:
-        return {"mean": mean, "low": -math.inf, "high": math.inf}
-    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) * STUDENT_T.get(n, 2.3)
-    return {"mean": mean, "low": mean - spread, "high": mean + spread}
-
-
-def tokens_to_reach(curve: list[dict[str, float]], condition: str, target: float) -> float | None:
-    """Return the tokens at which a curve first is at or below `target`, by linear interpolation; None: never."""
-    for before, after in zip([None, *curve], curve, strict=False):
-        if after[condition] <= target:
-            if before is None:
-                return after["tokens"]
-            share = (before[condition] - target) / (before[condition] - after[condition])
-            return before["tokens"] + share * (after["tokens"] - before["tokens"])
-    return None
-
-
-def summarize(runs: list[dict[str, Any]], setting: Setting) -> dict[str, Any]:
-    """Return the figures of the last line."""
-    by_variant = {v: [run for run in runs if run["variant"] == v] for v in VARIANTS}
-    places = {"at_switch": -1 - setting.evaluations // 10, "at_end": -1}
-    table = {
-        variant: {
-            place: {c: interval([run["curve"][at][c] for run in group]) for c in CONDITIONS}
-            for place, at in places.items()
-        }
-        for variant, group in by_variant.items()
-    }
-    last = {variant: [run["curve"][-1] for run in group] for variant, group in by_variant.items()}
-    gaps = {
-        variant: {
-            "none_minus_right": interval([point["none"] - point["right"] for point in points]),
-            "wrong_minus_none": interval([point["wrong"] - point["none"] for point in points]),
-            "none_minus_standard": interval(
-                [point["none"] - base["none"] for point, base in zip(points, last["standard"], strict=True)]
-            ),
-        }
-        for variant, points in last.items()
-    }
-    targets = {run["seed"]: run["curve"][-1]["none"] for run in by_variant["standard"]}
-    reach = {}
-    for variant, group in by_variant.items():
-        reach[variant] = {}
-        for condition in ("none", "right"):
-            found = [tokens_to_reach(run["curve"], condition, targets[run["seed"]]) for run in group]
-            reach[variant][condition] = None if None in found else sum(found) / len(found)
-    return {
-        "table": table,
-        "gaps": gaps,
-        "tokens_to_standard": reach,
-        "tokens": setting.tokens,
-        "parameters": runs[0]["parameters"],
-        "seeds": len(targets),
-        "passages": runs[0]["passages"],
-        "bytes": runs[0]["bytes"],
-        "seconds_per_run": round(sum(run["seconds"] for run in runs) / len(runs), 1),
-    }
-
-
-def print_table(summary: dict[str, Any]) -> None:
-    def cell(figure: dict[str, float]) -> str:
-        return f"{figure['mean']:.4f} ±{figure['high'] - figure['mean']:.4f}"
-
-    print(f"held-out bits per byte, {summary['seeds']} seeds, 95 % intervals over seeds\n")
-    print(f"{'schedule':<10}{'when':<11}" + "".join(f"{c + ' URL':<18}" for c in CONDITIONS))
-    for variant, places in summary["table"].items():
-        for place, figures in places.items():
-            when = place.replace("_", " ")
-            print(f"{variant:<10}{when:<11}" + "".join(f"{cell(figures[c]):<18}" for c in CONDITIONS))
-    print("\nat the end, paired by seed; and millions of tokens to standard's final value")
-    print(f"{'schedule':<10}{'none - right':<18}{'wrong - none':<18}{'none - standard':<18}{'without':<9}with")
-    for variant, gaps in summary["gaps"].items():
-        reach = [f"{t / 1e6:.2f}" if t else "never" for t in summary["tokens_to_standard"][variant].values()]
-        print(f"{variant:<10}" + "".join(f"{cell(gap):<18}" for gap in gaps.values()) + f"{reach[0]:<9}{reach[1]}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/meco-mechanism"))
@@ -290,7 +208,7 @@ def main() -> None:
         for (variant, seed), future in zip(jobs, futures, strict=True):
             runs.append(future.result())
             print(f"{variant} {seed}: {runs[-1]['seconds']:.0f} s", file=sys.stderr)
-    summary = summarize(runs, setting)
+    summary = summarize(runs, switch_step=setting.steps * 9 // 10)
     print_table(summary)
     (args.work / "meco_mechanism.svg").write_text(draw(runs, setting.tokens * 9 // 10))
     print(json.dumps(summary))

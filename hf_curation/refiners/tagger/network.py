@@ -88,7 +88,7 @@ def load_network(path: Path) -> Network:
 
 def sigmoid(logits: FloatArray) -> FloatArray:
     """Return probabilities for log odds, without overflow."""
-    result: FloatArray = (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)
+    result: FloatArray = np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logits))
     return result
 
 
@@ -100,13 +100,13 @@ def _linear(x: FloatArray, w: Mapping[str, FloatArray], name: str) -> FloatArray
 def _gelu(x: FloatArray) -> FloatArray:
     """The tanh form of GELU: numpy has no erf."""
     inner = np.float32(0.7978845608) * (x + np.float32(0.044715) * x * x * x)
-    result: FloatArray = (0.5 * x * (1 + np.tanh(inner))).astype(np.float32)
+    result: FloatArray = np.float32(0.5) * x * (1 + np.tanh(inner))
     return result
 
 
 def _normalize(x: FloatArray, w: Mapping[str, FloatArray], name: str) -> FloatArray:
     centred = x - x.mean(axis=1, keepdims=True)
-    variance = np.mean(centred * centred, axis=1, keepdims=True)
+    variance = np.einsum("lh,lh->l", centred, centred)[:, None] / np.float32(x.shape[1])
     result: FloatArray = centred / np.sqrt(variance + np.float32(1e-5)) * w[f"{name}.weight"] + w[f"{name}.bias"]
     return result
 
@@ -120,9 +120,11 @@ def _context(z: FloatArray, mass: FloatArray, w: Mapping[str, FloatArray], name:
 
 def _block(z: FloatArray, dilation: int, w: Mapping[str, FloatArray], name: str) -> FloatArray:
     u = _normalize(z, w, f"{name}.norm")
-    none = np.zeros((dilation, u.shape[1]), dtype=np.float32)
-    before = np.concatenate([none, u])[: len(u)]
-    after = np.concatenate([u, none])[dilation:]
-    mixed = _linear(np.concatenate([before, u, after], axis=1), w, f"{name}.mix")
+    length, hidden = u.shape
+    around = np.zeros((length, 3 * hidden), dtype=np.float32)
+    around[dilation:, :hidden] = u[: max(length - dilation, 0)]
+    around[:, hidden : 2 * hidden] = u
+    around[: max(length - dilation, 0), 2 * hidden :] = u[dilation:]
+    mixed = _linear(around, w, f"{name}.mix")
     half = mixed.shape[1] // 2
     return z + mixed[:, :half] * sigmoid(mixed[:, half:])

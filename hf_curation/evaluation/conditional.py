@@ -89,16 +89,15 @@ def score_documents(
         raise ValueError(f"{len(texts)} texts but metadata of {len(metadata)}")
     max_length = max_length or int(model.config.max_position_embeddings)
     stretches: list[Stretch] = []
-    counts, sizes = [], []
+    parts = []
     for text, columns in zip(texts, metadata, strict=True):
         ids, num_bytes = _scored_ids(conditioner, text)
         windows = list(_windows(ids, conditioner.head(columns), conditioner.bos, max_length))
         stretches += windows
-        counts.append(len(windows))
-        sizes.append((num_bytes, len(conditioner.prefix(columns))))
+        parts.append((len(windows), num_bytes, len(conditioner.prefix(columns))))
     scores = iter(score_tokens(model, stretches, batch_size=batch_size, guidance_scale=guidance_scale))
     documents = []
-    for num_windows, (num_bytes, num_prefix) in zip(counts, sizes, strict=True):
+    for num_windows, num_bytes, num_prefix in parts:
         own = [next(scores).log_probs_T for _ in range(num_windows)]
         nats, num_tokens = sum(float(a.sum()) for a in own), sum(map(len, own))
         documents.append(DocumentScore(nats, num_tokens, num_bytes, num_prefix))
@@ -135,8 +134,6 @@ def generate(
     Raises:
         ValueError: if there is nothing to continue, no room for the prompt, or guidance without metadata.
     """
-    import torch  # noqa: PLC0415
-
     head, body = conditioner.head(metadata), conditioner.body(prompt)
     if max_prompt_tokens is not None:
         if len(head) >= max_prompt_tokens:
@@ -145,24 +142,33 @@ def generate(
     ids, plain = [*head, *body], [*conditioner.bos, *body]
     if not ids or (guidance_scale != 1 and not plain):
         raise ValueError("nothing to continue: the prompt is empty and the tokenizer has no BOS")
-    device = next(model.parameters()).device
     if guidance_scale != 1:
         if not conditioner.prefix(metadata):
             raise ValueError(f"guidance_scale={guidance_scale} needs metadata: the two branches would be the same")
-        # Left out, transformers takes the last prompt token for the negative prompt.
-        plain_11 = torch.tensor([plain], device=device)
-        options |= {
-            "guidance_scale": guidance_scale,
-            "negative_prompt_ids": plain_11,
-            "negative_prompt_attention_mask": torch.ones_like(plain_11),
-        }
+        options["guidance_scale"] = guidance_scale
     if "stop_strings" in options:
         options["tokenizer"] = conditioner.tokenizer
-    ids_1T = torch.tensor([ids], device=device)
+    written = _generate_ids(model, ids, plain, options)
+    text: str = conditioner.tokenizer.decode(written, skip_special_tokens=True)
+    return text
+
+
+def _generate_ids(
+    model: Any,  # noqa: ANN401
+    ids: Sequence[int],
+    plain: Sequence[int],
+    options: dict[str, Any],
+) -> Any:  # noqa: ANN401 - a tensor of the new ids
+    import torch  # noqa: PLC0415
+
+    device = next(model.parameters()).device
+    ids_1T, plain_1T = torch.tensor([ids], device=device), torch.tensor([plain], device=device)
+    if "guidance_scale" in options:
+        # Left out, transformers takes the last prompt token for the negative prompt.
+        options |= {"negative_prompt_ids": plain_1T, "negative_prompt_attention_mask": torch.ones_like(plain_1T)}
     with evaluating(model):
         out_1T = model.generate(ids_1T, attention_mask=torch.ones_like(ids_1T), **options)
-    text: str = conditioner.tokenizer.decode(out_1T[0, len(ids) :], skip_special_tokens=True)
-    return text
+    return out_1T[0, len(ids) :]
 
 
 def _scored_ids(conditioner: Conditioner, text: str) -> tuple[list[int], int]:

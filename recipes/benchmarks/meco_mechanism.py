@@ -113,7 +113,47 @@ def train(variant: str, seed: int, setting: Setting, documents: Path, work: Path
         return dict(json.loads(path.read_text()))
     torch.set_num_threads(1)
     began, corpus = time.monotonic(), corpus_of(setting, documents, work)
-    args = TrainingArguments(
+    args = arguments(setting, seed, work)
+    dataset = MeCoDataset(
+        corpus.store,
+        corpus.tokenizer,
+        seq_len=setting.seq_len,
+        samples_per_step=geometry_of(args),
+        max_steps=setting.steps,
+        schedule=Schedule(kind=VARIANTS[variant], seed=seed),
+        plan="split",  # the prefix in front of every piece, nothing thrown away: rows are short here
+        seed=seed,
+    )
+    curve = Curve(corpus, setting)
+    trainer = Trainer(
+        model=make_model(corpus.tokenizer, seed, hidden=setting.hidden, layers=setting.layers),
+        args=args,
+        train_dataset=dataset,
+        data_collator=MeCoDataCollator(corpus.tokenizer, max_length=setting.seq_len, pad_to_max_length=True),
+        callbacks=[MeCoCooldownCallback(dataset), curve],
+    )
+    trainer.remove_callback(PrinterCallback)  # the table is what goes to stdout
+    trainer.train()
+    result = {
+        "variant": variant,
+        "seed": seed,
+        "curve": curve.points,
+        "parameters": trainer.model.num_parameters(),
+        "prefix_tokens": dataset.figures(range(len(dataset))).num_prefix_tokens,
+        "bytes": sum(len(passage.text.encode()) for passage in curve.passages),
+        "passages": len(curve.passages),
+        "seconds": time.monotonic() - began,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(result))
+    part.rename(path)
+    return result
+
+
+def arguments(setting: Setting, seed: int, work: Path) -> TrainingArguments:
+    """Return the paper's optimisation at this size."""
+    return TrainingArguments(
         output_dir=str(work / "trainer"),
         max_steps=setting.steps,
         per_device_train_batch_size=setting.batch,
@@ -132,44 +172,6 @@ def train(variant: str, seed: int, setting: Setting, documents: Path, work: Path
         disable_tqdm=True,
         seed=seed,
     )
-    dataset = MeCoDataset(
-        corpus.store,
-        corpus.tokenizer,
-        seq_len=setting.seq_len,
-        samples_per_step=geometry_of(args),
-        max_steps=setting.steps,
-        schedule=Schedule(kind=VARIANTS[variant], seed=seed),
-        plan="split",  # the prefix in front of every piece, nothing thrown away: rows are short here
-        seed=seed,
-    )
-    model = make_model(corpus.tokenizer, seed, hidden=setting.hidden, layers=setting.layers)
-    curve = Curve(corpus, setting)
-    collator = MeCoDataCollator(corpus.tokenizer, max_length=setting.seq_len, pad_to_max_length=True)
-    trainer = Trainer(
-        model=model,
-        args=args,
-        train_dataset=dataset,
-        data_collator=collator,
-        callbacks=[MeCoCooldownCallback(dataset), curve],
-    )
-    trainer.remove_callback(PrinterCallback)  # the table is what goes to stdout
-    trainer.train()
-    figures = dataset.figures(range(len(dataset)))
-    result = {
-        "variant": variant,
-        "seed": seed,
-        "curve": curve.points,
-        "parameters": model.num_parameters(),
-        "prefix_tokens": figures.num_prefix_tokens,
-        "bytes": sum(len(passage.text.encode()) for passage in curve.passages),
-        "passages": len(curve.passages),
-        "seconds": time.monotonic() - began,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(result))
-    part.rename(path)
-    return result
 
 
 def corpus_of(setting: Setting, documents: Path, work: Path) -> Corpus:

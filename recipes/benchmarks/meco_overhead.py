@@ -88,7 +88,48 @@ def main() -> None:
 
 def measure(folder: Path, num_runs: int, steps: int, hidden: int) -> dict[str, Any]:
     """Return the figures of the last line."""
-    arguments = TrainingArguments(
+    args = arguments(folder, steps)
+    tokenizer = make_store(folder / "store")
+    dataset = MeCoDataset(
+        folder / "store",
+        tokenizer,
+        seq_len=SEQ_LEN,
+        samples_per_step=geometry_of(args),
+        max_steps=steps,
+        allow_repeats=True,
+    )
+    collator = MeCoDataCollator(tokenizer, max_length=SEQ_LEN, pad_to_max_length=True)
+    kinds = {
+        "ours": (dataset, collator, [MeCoCooldownCallback(dataset)]),
+        "plain": (Ready(dataset, collator), stack, []),
+    }
+    seconds: dict[str, list[tuple[float, float]]] = {"ours": [], "plain": []}
+    losses = {}
+    for number in range(num_runs + 1):
+        for kind in ("ours", "plain") if number % 2 else ("plain", "ours"):
+            rows, collate, callbacks = kinds[kind]
+            times = StepTimes()
+            model = make_model(tokenizer, 0, hidden=hidden, layers=6)
+            trainer = Trainer(
+                model=model, args=args, train_dataset=rows, data_collator=collate, callbacks=[*callbacks, times]
+            )
+            trainer.remove_callback(PrinterCallback)
+            losses[kind] = trainer.train().training_loss
+            if number:  # the first pair warms up
+                seconds[kind].append(times.seconds)
+    if losses["ours"] != losses["plain"]:
+        raise SystemExit(f"the two kinds did not train on the same tokens: {losses}")
+    figures = summarize(seconds, tokens=(steps - WARM_UP) * BATCH * SEQ_LEN)
+    return figures | {
+        "runs": num_runs,
+        "steps": steps,
+        "tokens_per_step": BATCH * SEQ_LEN,
+        "parameters": model.num_parameters(),
+    }
+
+
+def arguments(folder: Path, steps: int) -> TrainingArguments:
+    return TrainingArguments(
         output_dir=str(folder / "out"),
         max_steps=steps,
         per_device_train_batch_size=BATCH,
@@ -99,35 +140,10 @@ def measure(folder: Path, num_runs: int, steps: int, hidden: int) -> dict[str, A
         use_cpu=True,
         disable_tqdm=True,
     )
-    tokenizer = make_store(folder / "store")
-    dataset = MeCoDataset(
-        folder / "store",
-        tokenizer,
-        seq_len=SEQ_LEN,
-        samples_per_step=geometry_of(arguments),
-        max_steps=steps,
-        allow_repeats=True,
-    )
-    collator = MeCoDataCollator(tokenizer, max_length=SEQ_LEN, pad_to_max_length=True)
-    ready = Ready(dataset, collator)
-    kinds = {"ours": (dataset, collator, [MeCoCooldownCallback(dataset)]), "plain": (ready, stack, [])}
-    seconds: dict[str, list[tuple[float, float]]] = {"ours": [], "plain": []}
-    losses = {}
-    for number in range(num_runs + 1):
-        for kind in ("ours", "plain") if number % 2 else ("plain", "ours"):
-            rows, collate, callbacks = kinds[kind]
-            times = StepTimes()
-            model = make_model(tokenizer, 0, hidden=hidden, layers=6)
-            trainer = Trainer(
-                model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[*callbacks, times]
-            )
-            trainer.remove_callback(PrinterCallback)
-            losses[kind] = trainer.train().training_loss
-            if number:  # the first pair warms up
-                seconds[kind].append(times.seconds)
-    if losses["ours"] != losses["plain"]:
-        raise SystemExit(f"the two kinds did not train on the same tokens: {losses}")
-    tokens = (steps - WARM_UP) * BATCH * SEQ_LEN
+
+
+def summarize(seconds: dict[str, list[tuple[float, float]]], *, tokens: int) -> dict[str, Any]:
+    """Return overheads, with the pairs' quartiles, and speeds."""
     wall, cpu = ratios(seconds, 0), ratios(seconds, 1)
     quartiles = statistics.quantiles(wall, n=4) if len(wall) > 1 else [wall[0]] * 3
     return {
@@ -137,10 +153,6 @@ def measure(folder: Path, num_runs: int, steps: int, hidden: int) -> dict[str, A
         "overhead_cpu": round(statistics.median(cpu), 4),
         "tokens_per_s": round(tokens / statistics.median(s[0] for s in seconds["ours"])),
         "tokens_per_s_plain": round(tokens / statistics.median(s[0] for s in seconds["plain"])),
-        "runs": num_runs,
-        "steps": steps,
-        "tokens_per_step": BATCH * SEQ_LEN,
-        "parameters": model.num_parameters(),
     }
 
 

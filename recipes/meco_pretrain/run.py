@@ -14,7 +14,6 @@ with and without metadata at the switch and at the end), and `final/` with model
 import json
 import logging
 import sys
-from pathlib import Path
 from typing import Any
 
 from meco_config import Config
@@ -22,6 +21,7 @@ from meco_data import held_out, prepare
 
 from hf_curation.config import resolve, split_config_path, write_yaml
 from hf_curation.files.atomic import write_json
+from hf_curation.hub import ConditionedModel, conditioned_model_card, push_model
 from hf_curation.metadata import PrefixTemplate, parse_template
 
 logger = logging.getLogger("meco_pretrain")
@@ -48,34 +48,14 @@ def main(arguments: list[str]) -> None:
 
 
 def train(config: Config, args: Any, tokenizer: Any, store: Any, cooldown: Any) -> None:  # noqa: ANN401
+    """Train to the end, or to the switch where the configuration says so."""
     from held_out_scores import HeldOutScores
     from transformers import Trainer
 
-    from trainer_callbacks import (
-        MeCoCooldownCallback,
-        MeCoDataCollator,
-        MeCoDataset,
-        geometry_of,
-        last_complete_checkpoint,
-    )
+    from trainer_callbacks import MeCoCooldownCallback, MeCoDataCollator, last_complete_checkpoint
 
     what, template = config.conditioning, template_of(config)
-    dataset = MeCoDataset(
-        store,
-        tokenizer,
-        seq_len=config.data.seq_len,
-        samples_per_step=geometry_of(args),
-        max_steps=args.max_steps if args.max_steps > 0 else None,
-        schedule=what.to_schedule(args.seed),
-        template=template,
-        cooldown_store=cooldown,
-        plan=config.data.plan,
-        seed=args.seed,
-        allow_repeats=config.data.allow_repeats,
-    )
-    collator = MeCoDataCollator(
-        tokenizer, template=template, layout=what.layout, loss_on_metadata=what.loss_on_metadata
-    )
+    dataset = make_dataset(config, args, tokenizer, store, cooldown)
     scores = HeldOutScores(held_out(config), tokenizer, template, dataset.switch_step, config.output)
     callback = MeCoCooldownCallback(
         dataset, stop_after_conditioned=what.stop_after_conditioned, check_leakage=what.check_leakage
@@ -84,7 +64,9 @@ def train(config: Config, args: Any, tokenizer: Any, store: Any, cooldown: Any) 
         model=make_model(config, tokenizer, args.seed),
         args=args,
         train_dataset=dataset,
-        data_collator=collator,
+        data_collator=MeCoDataCollator(
+            tokenizer, template=template, layout=what.layout, loss_on_metadata=what.loss_on_metadata
+        ),
         processing_class=tokenizer,
         callbacks=[callback, scores],
     )
@@ -93,10 +75,28 @@ def train(config: Config, args: Any, tokenizer: Any, store: Any, cooldown: Any) 
     if trainer.state.global_step < dataset.max_steps:
         logger.info("stopped at the switch, step %d; run again to train the cooldown", dataset.switch_step)
         return
-    final = config.output / "final"
-    trainer.save_model(str(final))
+    trainer.save_model(str(config.output / "final"))
     if trainer.is_world_process_zero():
-        finish(config, dataset, trainer.model, scores.read(), result.metrics, final)
+        facts = facts_of(config, dataset, trainer.model.num_parameters(), scores.read())
+        finish(config, facts, result.metrics.get("train_loss"))
+
+
+def make_dataset(config: Config, args: Any, tokenizer: Any, store: Any, cooldown: Any) -> Any:  # noqa: ANN401
+    from trainer_callbacks import MeCoDataset, geometry_of
+
+    return MeCoDataset(
+        store,
+        tokenizer,
+        seq_len=config.data.seq_len,
+        samples_per_step=geometry_of(args),
+        max_steps=args.max_steps if args.max_steps > 0 else None,
+        schedule=config.conditioning.to_schedule(args.seed),
+        template=template_of(config),
+        cooldown_store=cooldown,
+        plan=config.data.plan,
+        seed=args.seed,
+        allow_repeats=config.data.allow_repeats,
+    )
 
 
 def make_model(config: Config, tokenizer: Any, seed: int) -> Any:  # noqa: ANN401
@@ -129,28 +129,16 @@ def template_of(config: Config) -> PrefixTemplate:
     return parse_template(config.conditioning.template, on_missing=config.conditioning.on_missing)
 
 
-def finish(
-    config: Config,
-    dataset: Any,  # noqa: ANN401
-    model: Any,  # noqa: ANN401
-    scores: dict[str, Any],
-    metrics: dict[str, float],
-    final: Path,
-) -> None:
-    """Write card and figures, and push the model where that was asked for."""
-    from hf_curation.hub import ConditionedModel, conditioned_model_card, push_model
-
-    switch_row = dataset.switch_row
-    conditioned = dataset.figures(range(switch_row))
-    tokens = conditioned.num_tokens + dataset.figures(range(switch_row, len(dataset))).num_tokens
-    facts = ConditionedModel(
+def facts_of(config: Config, dataset: Any, num_parameters: int, scores: dict[str, Any]) -> ConditionedModel:  # noqa: ANN401
+    figures = dataset.figures(range(len(dataset)))
+    return ConditionedModel(
         schedule=str(config.conditioning.schedule),
         steps=dataset.max_steps,
         switch_step=dataset.switch_step,
         rows_per_step=dataset.samples_per_step,
         seq_len=dataset.seq_len,
-        tokens=tokens,
-        prefix_tokens=conditioned.num_prefix_tokens,
+        tokens=figures.num_tokens,
+        prefix_tokens=figures.num_prefix_tokens,
         prefix=dataset.template.describe(),
         loss_on_metadata=str(config.conditioning.loss_on_metadata),
         has_bos=dataset.special.bos is not None,
@@ -159,14 +147,19 @@ def finish(
         data_fingerprint=dataset.fingerprint,
         plan=config.data.plan,
         seed=dataset.seed,
-        num_parameters=model.num_parameters(),
+        num_parameters=num_parameters,
         bits_per_byte=scores,
         license=config.hub.license,
     )
+
+
+def finish(config: Config, facts: ConditionedModel, train_loss: float | None) -> None:
+    """Write card and figures, and push the model where that was asked for."""
+    final = config.output / "final"
     (final / "training_args.bin").unlink(missing_ok=True)  # a pickle; meco_config.yaml says the same
     write_yaml(final / "meco_config.yaml", config)
-    summary = {"steps": dataset.max_steps, "switch_step": dataset.switch_step, "tokens": tokens, "held_out": scores}
-    summary["train_loss"] = metrics.get("train_loss")
+    summary = {"steps": facts.steps, "switch_step": facts.switch_step, "tokens": facts.tokens}
+    summary |= {"held_out": facts.bits_per_byte, "train_loss": train_loss}
     write_json(config.output / "summary.json", summary)
     if config.hub.repo_id is None:
         conditioned_model_card(facts, name=config.output.name).save(final / "README.md")

@@ -117,13 +117,12 @@ def give_up(_signal: int, _frame: FrameType | None) -> None:
 
 def make_page(rng: random.Random) -> str:
     lines = []
-    for _ in range(rng.randint(1, 30)):
-        if rng.random() < 0.2:
-            lines.append("".join(rng.choices(LETTERS, k=rng.randint(0, 30))))
-        else:
-            lines.append(
-                " ".join(rng.choices(["menu", "the", "mill", "[Edit]", "(c)", "a=b", '"so"'], k=rng.randint(0, 9)))
-            )
+    for number in range(rng.randint(1, 30)):
+        words = rng.choices(
+            ["menu", "the", "mill", "[Edit]", "(c)", "a=b", '"so"', f"no.{number}"], k=rng.randint(0, 9)
+        )
+        poison = "".join(rng.choices(LETTERS, k=rng.randint(0, 30)))
+        lines.append(poison if rng.random() < 0.2 else " ".join(words))
     return rng.choice(["\n", "\n", "\r\n", "\r"]).join(lines)
 
 
@@ -154,26 +153,35 @@ def make_program(rng: random.Random, page: str, dialect: Dialect) -> str:
     return text
 
 
+WHOLE_CALLS = {
+    Dialect.PROX: ["keep_chunk()", "remove_lines(all=True)", "drop_doc()", "untouch_doc()", "keep_doc()"],
+    Dialect.REFINEX: ["keep_all()"],
+    Dialect.ULTRAX: ["keep_all()", "remove_all()"],
+}
+
+
 def make_call(rng: random.Random, page: str, dialect: Dialect) -> str:
+    """Return a call on a line of the page, in one of 20 cases past its end."""
+    if rng.random() < 0.06:
+        return rng.choice(WHOLE_CALLS[dialect])
     lines = split_lines(page)
-    number = rng.randint(0, len(lines) + 1)
-    last = number + rng.randint(-1, 4)
-    line = rng.choice(lines)
+    index = rng.randrange(len(lines))
+    line = lines[index]
+    number = index + (dialect is not Dialect.PROX) + 99 * (rng.random() < 0.05)
+    last = number + rng.choice([0, 0, 0, 1, 2, 5, -1])
     at = rng.randint(0, len(line))
-    source, target = line[at : at + rng.randint(0, 12)], rng.choice(["", "", "x", '"', "it's", line[:3]])
+    source, target = line[at : at + rng.randint(0, 20)], rng.choice(["", "", "x", '"', "it's", line[:3]])
     calls = {
         Dialect.PROX: [
             f"remove_lines(line_start={number}, line_end={last})",
             f"remove_lines({number}, {last})",
             f'normalize(source_str="{source}", target_str="{target}")',
-            rng.choice(["keep_chunk()", "remove_lines(all=True)", "drop_doc()", "untouch_doc()", "keep_doc()"]),
         ],
-        Dialect.REFINEX: [f"remove_lines({number}, {last})", f"remove_str({number}, {source!r})", "keep_all()"],
+        Dialect.REFINEX: [f"remove_lines({number}, {last})", f"remove_str({number}, {source!r})"],
         Dialect.ULTRAX: [
             f"remove_lines({number}, {last})",
             f"replace_str({number}, {source!r}, {target!r})",
             f"add_line({number}, {rng.randint(0, 3)}, {target!r})",
-            rng.choice(["keep_all()", "remove_all()"]),
         ],
     }[dialect]
     return rng.choice(calls)

@@ -71,14 +71,17 @@ def train(config: Config, args: Any, tokenizer: Any, store: Any, cooldown: Any) 
         callbacks=[callback, scores],
     )
     callback.lead(trainer)
-    result = trainer.train(resume_from_checkpoint=last_complete_checkpoint(args.output_dir))
+    trainer.train(resume_from_checkpoint=last_complete_checkpoint(args.output_dir))
     if trainer.state.global_step < dataset.max_steps:
         logger.info("stopped at the switch, step %d; run again to train the cooldown", dataset.switch_step)
         return
+    if trainer.is_fsdp_enabled:  # checkpoints are sharded, the model that people load is not
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     trainer.save_model(str(config.output / "final"))
     if trainer.is_world_process_zero():
         facts = facts_of(config, dataset, trainer.model.num_parameters(), scores.read())
-        finish(config, facts, result.metrics.get("train_loss"))
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        finish(config, facts, losses[-1] if losses else None)
 
 
 def make_dataset(config: Config, args: Any, tokenizer: Any, store: Any, cooldown: Any) -> Any:  # noqa: ANN401
@@ -153,13 +156,13 @@ def facts_of(config: Config, dataset: Any, num_parameters: int, scores: dict[str
     )
 
 
-def finish(config: Config, facts: ConditionedModel, train_loss: float | None) -> None:
+def finish(config: Config, facts: ConditionedModel, last_loss: float | None) -> None:
     """Write card and figures, and push the model where that was asked for."""
     final = config.output / "final"
     (final / "training_args.bin").unlink(missing_ok=True)  # a pickle; meco_config.yaml says the same
     write_yaml(final / "meco_config.yaml", config)
     summary = {"steps": facts.steps, "switch_step": facts.switch_step, "tokens": facts.tokens}
-    summary |= {"held_out": facts.bits_per_byte, "train_loss": train_loss}
+    summary |= {"held_out": facts.bits_per_byte, "last_loss": last_loss}
     write_json(config.output / "summary.json", summary)
     if config.hub.repo_id is None:
         conditioned_model_card(facts, name=config.output.name).save(final / "README.md")

@@ -66,7 +66,9 @@ def apply_drafts(
     for window, draft in zip(windows, drafts, strict=True):
         # A lone window owns the whole page: no scope to print, so the custody column reads like the draft.
         scope = window.scope if len(windows) > 1 else None
-        program = parse_program(draft.text, dialect, scope=scope, complete=draft.finish_reason != "length")
+        program = parse_program(
+            draft.text, dialect, scope=scope, complete=draft.finish_reason != "length", limits=limits
+        )
         programs.append(program)
         fallbacks += _fallback_of(draft, program)
     result = execute(text, programs, limits=limits, stage=stage)

@@ -3,7 +3,8 @@
 # ///
 r"""What the source in front of a document teaches a small model, and what the cooldown does to that.
 
-python recipes/benchmarks/meco_mechanism.py --work runs/meco-mechanism      # 25 minutes on 2 cores; resumes if stopped
+python recipes/benchmarks/meco_mechanism.py --work runs/meco-mechanism      # 12 runs of 3 CPU minutes, two at a time; resumes
+python recipes/benchmarks/meco_mechanism.py --work runs/meco-mechanism --finished    # what is there so far
 python recipes/benchmarks/meco_mechanism.py --work runs/quick --quick       # a minute: does it run?
 
 Four schedules with equal steps, rows and tokens (metadata included, as the paper counts), each from the same initial
@@ -107,8 +108,7 @@ def _other(hosts: list[str], url: str, turn: int) -> str:
 
 def train(variant: str, seed: int, setting: Setting, documents: Path, work: Path) -> dict[str, Any]:
     """Train one model, or return what an earlier call wrote."""
-    key = sha256(json.dumps([asdict(setting), str(documents.stat().st_size)]).encode()).hexdigest()[:12]
-    path = work / "results" / f"{key}-{variant}-{seed}.json"
+    path = result_path(variant, seed, setting, documents, work)
     if path.exists():
         return dict(json.loads(path.read_text()))
     torch.set_num_threads(1)
@@ -149,6 +149,18 @@ def train(variant: str, seed: int, setting: Setting, documents: Path, work: Path
     part.write_text(json.dumps(result))
     part.rename(path)
     return result
+
+
+def result_path(variant: str, seed: int, setting: Setting, documents: Path, work: Path) -> Path:
+    """Return where a finished run is kept; another setting or corpus, another name."""
+    key = sha256(json.dumps([asdict(setting), str(documents.stat().st_size)]).encode()).hexdigest()[:12]
+    return work / "results" / f"{key}-{variant}-{seed}.json"
+
+
+def finished_seeds(num_seeds: int, setting: Setting, documents: Path, work: Path) -> list[int]:
+    """Return the seeds of which every schedule's run is finished."""
+    seeds = range(num_seeds)
+    return [s for s in seeds if all(result_path(v, s, setting, documents, work).exists() for v in VARIANTS)]
 
 
 def arguments(setting: Setting, seed: int, work: Path) -> TrainingArguments:
@@ -192,6 +204,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=Setting().steps, help="a multiple of 10")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--finished", action="store_true", help="train nothing: the table of the seeds that are there")
     parser.add_argument("--quick", action="store_true", help="20 small steps, 2 seeds")
     args = parser.parse_args()
     setting = replace(Setting(), steps=args.steps)
@@ -203,7 +216,10 @@ def main() -> None:
     documents = args.documents or make_corpus(args.work / "debian-docs")
     corpus = corpus_of(setting, documents, args.work)
     print(f"{len(corpus.store)} documents, {corpus.store.lengths_D.sum():,} tokens", file=sys.stderr)
-    jobs = [(variant, seed) for seed in range(args.seeds) for variant in VARIANTS]
+    seeds = finished_seeds(args.seeds, setting, documents, args.work) if args.finished else list(range(args.seeds))
+    if not seeds:
+        parser.error(f"{args.work} holds no seed with all of {', '.join(VARIANTS)}")
+    jobs = [(variant, seed) for seed in seeds for variant in VARIANTS]
     with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(train, variant, seed, setting, documents, args.work) for variant, seed in jobs]
         runs = []

@@ -3,7 +3,7 @@
 # ///
 r"""What the source in front of a document teaches a small model, and what the cooldown does to that.
 
-python recipes/benchmarks/meco_mechanism.py --work runs/meco-mechanism      # 12 runs of 3 CPU minutes, two at a time; resumes
+python recipes/benchmarks/meco_mechanism.py --work runs/meco-mechanism      # 12 runs of 3 CPU minutes; resumes
 python recipes/benchmarks/meco_mechanism.py --work runs/meco-mechanism --finished    # what is there so far
 python recipes/benchmarks/meco_mechanism.py --work runs/quick --quick       # a minute: does it run?
 

@@ -168,7 +168,7 @@ def fast() -> Callable[..., ServerPolicy]:
     def make(**changes: Any) -> ServerPolicy:
         defaults = {
             "max_concurrency": 8,
-            "timeout_s": 0.4,
+            "timeout_s": 5.0,
             "deadline_s": 5.0,
             "retries": 3,
             "backoff_s": 0.01,

@@ -121,7 +121,7 @@ def test_is_retried(
     bad: dict[str, Any], kind: str, server: Any, refiner: Make, windows: Windows, reply: Any, answers: Any
 ) -> None:
     first_replies(server, answers, reply(**bad), reply(**bad))
-    one = refiner()
+    one = refiner(policy={"timeout_s": 0.4} if kind == "timeout" else {})
     assert one.write(windows(3)) == [KEEP] * 3
     assert one.stats.failures == {kind: 2}
     assert (one.stats.retries, one.stats.requests) == (2, 5)

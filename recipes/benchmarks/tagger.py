@@ -10,7 +10,8 @@ python recipes/benchmarks/tagger.py --data PAGES.jsonl.gz --quick         # one 
 Each fold's network is trained with the shipped recipe on the other folds, exported, and run by `LineTagger` through
 the same path as `hf-curation refine`. A page's score is its word F1 (lower-cased `\w+` multisets) against the gold
 text. Scored: every page that has gold text. Pages whose text is empty (drawn by scripts) are among them and score 0;
-`f1_nonblank` leaves those out. Intervals: 10,000 bootstrap resamples of the pages. The last line is JSON:
+`f1_nonblank` leaves those out. Intervals: 10,000 bootstrap resamples of the pages. The document stage has
+figures of its own: `train_line_tagger/document_rule.py --folds FOLDER`. The last line is JSON:
 
 - f1, f1_low, f1_high: mean over scored pages with its 95 % interval; f1_nonblank, by_type, by_type_nonblank
 - keep_all, oracle: the same means for the page as it came and for the best choice of whole lines
@@ -18,8 +19,6 @@ text. Scored: every page that has gold text. Pages whose text is empty (drawn by
 - over_deletion: share of visible characters that is gone when gold texts are the input
 - line_precision, line_recall: of removed lines that the oracle removes, and of those how many were removed
 - fallbacks: share of pages that kept their text for a guard
-- document_dropped: share dropped by the document stage, by kind of text (see train_line_tagger/document_rule.py)
-- document_rule: what belongs into config.yaml
 - pages_per_s: refining (windows, network, parsing, executing), CPU seconds of one thread
 """
 
@@ -36,7 +35,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "train_line_tagger"))
 
 import torch
-from document_rule import Case, cases_of, fit_rule, rates
 from pages import Page, fold_of, load_pages, page_types
 from scores import PageScore, clean_pairs, line_figures, score_pages
 from settings import CONFIG, read_settings, train_config
@@ -66,7 +64,7 @@ def main() -> None:
         folder = args.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         results = [run_fold(pages, fold, args.num_folds, settings, folder) for fold in folds]
-    print(json.dumps(summary(results, args.num_folds)))
+    print(json.dumps(summary(results)))
 
 
 def run_fold(
@@ -79,27 +77,24 @@ def run_fold(
         training = [page for page in pages if fold_of(page, num_folds) != fold]
         config = train_config(settings)
         models = [train(training, config, seed=seed, types=page_types(pages)) for seed in config.seeds]
-        export(models, path, {"version": f"fold{fold}", "document": settings["document"]})
+        export(models, path, {"version": f"fold{fold}"})
     tagger = LineTagger(weights=path)
     tagger.probabilities("warm up")
     scores, seconds = score_pages(held_out, tagger)
     pairs = clean_pairs(held_out, tagger)
-    cases = [case for page in held_out for case in cases_of(page, fold, tagger)]
     f1 = np.mean([score.f1 for score in scores])
     print(f"fold {fold}: {len(scores)} pages, F1 {f1:.4f}, over-deletion {over_deletion(pairs):.4f}", flush=True)
-    return {"scores": scores, "pairs": pairs, "cases": cases, "seconds": seconds}
+    return {"scores": scores, "pairs": pairs, "seconds": seconds}
 
 
-def summary(results: Sequence[dict[str, Any]], num_folds: int) -> dict[str, Any]:
+def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the figures over all folds."""
     scores: list[PageScore] = [score for result in results for score in result["scores"]]
-    cases: list[Case] = [case for result in results for case in result["cases"]]
     nonblank = [score for score in scores if not score.is_blank]
     f1 = [score.f1 for score in scores]
     keep_all = [score.keep_all for score in scores]
     total, gain = bootstrap_mean(f1), paired_difference(f1, keep_all)
     precision, recall = line_figures(scores)
-    coefficients, threshold = fit_rule(cases)
     figures = {
         "f1": total.mean,
         "f1_low": total.low,
@@ -115,11 +110,6 @@ def summary(results: Sequence[dict[str, Any]], num_folds: int) -> dict[str, Any]
         "line_precision": precision,
         "line_recall": recall,
         "fallbacks": _mean([score.fallback for score in scores if not score.is_blank]),
-        "document_dropped": {kind: round(rate, 4) for kind, rate in rates(cases, num_folds).items()},
-        "document_rule": {
-            "coefficients": [round(float(c), 4) for c in coefficients],
-            "threshold": round(threshold, 5),
-        },
         "pages": len(scores),
         "pages_per_s": len(scores) / sum(result["seconds"] for result in results),
     }

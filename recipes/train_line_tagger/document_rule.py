@@ -1,79 +1,110 @@
-"""Fit the document stage's rule on pages that the networks did not see: logistic regression on six statistics."""
+# /// script
+# dependencies = ["hf-curation[train]", "pyyaml"]
+# ///
+r"""Fit the document head to line weights, on texts that it and the line network did not learn from.
 
-from dataclasses import dataclass
+python recipes/train_line_tagger/document_rule.py --data PAGES.jsonl.gz --out OUT/document.safetensors
+python recipes/train_line_tagger/document_rule.py --data PAGES.jsonl.gz --out OUT/document.safetensors \
+    --weights WEIGHTS.safetensors --folds FOLDER
+
+FOLDER is what `recipes/benchmarks/tagger.py --keep FOLDER` leaves: line weights per fold, so that the lines of a page
+are judged by a network that never saw it. Without it, --weights judges them, too well. The last line is JSON: for
+each way to hold texts out, the share of every kind that is dropped. `kinds` and `languages` hold out whole kinds and
+whole languages of the hand-written set (English by kind), `pages` some pages of each; all hold out domains.
+"""
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
 import numpy as np
+import torch
+from document_cases import Case, all_texts, describe
+from document_model import Settings, export, fit, scores
 from numpy.typing import NDArray
-from pages import Page
+from pages import load_pages
 
-from hf_curation.programs.lines import split_lines
-from hf_curation.refiners.tagger import LineTagger
-from hf_curation.refiners.tagger.document import page_statistics
-from hf_curation.refiners.tagger.features import page_features
-from hf_curation.refiners.tagger.network import sigmoid
+from hf_curation.refiners.tagger.document import LENGTHS, length_band
+from hf_curation.refiners.tagger.line_tagger import WEIGHTS as SHIPPED
+from hf_curation.refiners.tagger.network import load_network
 
-MAX_FALSE_DROPS = 0.005
-"""Share of whole pages with main content that the threshold may lose; the promise is .01."""
-_RIDGE = 1e-2
+NUM_FOLDS: Final = 5
+FALSE_DROPS: Final = {"page": 0.009, "clean": 0.0025, "note": 0.03, "crop": 0.06, "keep_set": 0.04}
+"""The share of each kind's held-out texts that may be lost; a third of it in each band of lengths."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A text that the document stage is asked about."""
-
-    kind: str
-    """`page` and `clean` and `note` (the first lines of a clean text) hold content; `no_gold` and `emptied` do not."""
-    fold: int
-    statistics: NDArray[np.float32]
-
-    @property
-    def has_content(self) -> bool:
-        """Whether it must be kept."""
-        return self.kind in ("page", "clean", "note")
-
-
-def cases_of(page: Page, fold: int, tagger: LineTagger) -> list[Case]:
-    """Return the texts that one page gives: as it came, its gold text, that text's beginning, the rest without it."""
-    texts: dict[str, str] = {}
-    if page.gold.strip():
-        gold = [line for line in split_lines(page.gold) if line.strip()]
-        texts = {"page": page.text, "clean": page.gold, "note": "\n".join(gold[:2])}
-        rest = [line for line, share in zip(page.lines, page.shares_N, strict=True) if share < 0.3]
-        texts["emptied"] = "\n".join(rest)
-    else:
-        texts["no_gold"] = page.text
-    return [Case(kind, fold, _statistics(text, tagger)) for kind, text in texts.items() if len(text.split()) > 3]
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="JSONL(.gz) in datatrove's layout with gold_text")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the head's file; a readable twin .json lies beside it"
+    )
+    parser.add_argument("--weights", type=Path, default=SHIPPED, help="line weights (default: those that ship)")
+    parser.add_argument("--folds", type=Path, help="folder with line weights per fold")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    begun = time.perf_counter()
+    shipped = load_network(args.weights)
+    names = [args.folds / f"fold{k}of{NUM_FOLDS}.safetensors" for k in range(NUM_FOLDS)] if args.folds else []
+    pages = load_pages(args.data, num_processes=args.threads)
+    cases = describe(all_texts(pages, NUM_FOLDS), [load_network(name) for name in names], shipped)
+    print(f"{len(cases)} texts, {time.perf_counter() - begun:.0f} s", flush=True)
+    held_out = {way: cross_scores(cases, way) for way in ("kinds", "languages", "pages")}
+    limits = thresholds(cases, list(held_out.values()))
+    figures = {way: dropped(cases, found, limits) for way, found in held_out.items()}
+    digest = hashlib.sha256(args.weights.read_bytes()).hexdigest()
+    export(fit(cases), args.out, limits, {"line_weights_sha256": digest, "dropped": figures})
+    print(f"{args.out}: {args.out.stat().st_size / 1e3:.0f} kB, {time.perf_counter() - begun:.0f} s")
+    print(json.dumps({"thresholds": limits, "lengths": LENGTHS, "dropped": figures}))
 
 
-def fit_rule(cases: list[Case], max_false_drops: float = MAX_FALSE_DROPS) -> tuple[NDArray[np.float64], float]:
-    """Return the coefficients and the threshold below which a page is dropped."""
-    x = np.array([case.statistics for case in cases], dtype=np.float64)
-    y = np.array([case.has_content for case in cases], dtype=np.float64)
-    weight = np.where(y == 1, 0.5 / y.sum(), 0.5 / (1 - y).sum()) * len(y)
-    theta = np.zeros(x.shape[1])
-    for _ in range(50):  # Newton's method; the ridge keeps separable data finite
-        p = 1 / (1 + np.exp(-np.clip(x @ theta, -30, 30)))
-        gradient = x.T @ (weight * (y - p)) - _RIDGE * len(y) * theta * 0.01
-        hessian = (x * (weight * p * (1 - p))[:, None]).T @ x + _RIDGE * len(y) * 0.01 * np.eye(len(theta))
-        theta = theta + np.linalg.solve(hessian, gradient)
-    pages = np.array([case.kind == "page" for case in cases])
-    scores = 1 / (1 + np.exp(-np.clip(x[pages] @ theta, -30, 30)))
-    return theta, float(np.quantile(scores, max_false_drops))
+def cross_scores(cases: Sequence[Case], way: str, settings: Settings | None = None) -> NDArray[np.float64]:
+    """Return the junk score of each case from a head that was fitted on the other folds."""
+    folds = np.array([_fold(case, way) for case in cases])
+    found = np.zeros(len(cases))
+    for fold in range(NUM_FOLDS):
+        head = fit([case for case, f in zip(cases, folds, strict=True) if f != fold], settings or Settings())
+        mine = np.flatnonzero(folds == fold)
+        found[mine] = scores(head, [cases[k] for k in mine])
+    return found
 
 
-def rates(cases: list[Case], num_folds: int) -> dict[str, float]:
-    """Return the share of each kind that is dropped, each fold judged by a rule fitted on the other folds."""
-    dropped: dict[str, list[bool]] = {}
-    for fold in range(num_folds):
-        mine = [case for case in cases if case.fold == fold]
-        others = [case for case in cases if case.fold != fold]
-        theta, threshold = fit_rule(others or mine)
-        for case in mine:
-            score = 1 / (1 + np.exp(-np.clip(case.statistics @ theta, -30, 30)))
-            dropped.setdefault(case.kind, []).append(bool(score < threshold))
-    return {kind: float(np.mean(flags)) for kind, flags in sorted(dropped.items())}
+def thresholds(cases: Sequence[Case], found: Sequence[NDArray[np.float64]]) -> list[float]:
+    """Return, for each band of lengths, the lowest score above which `FALSE_DROPS` is respected by all of `found`."""
+    kinds = np.array([case.source.kind for case in cases])
+    bands = np.array([length_band(case.evidence.statistics) for case in cases])
+    limits = []
+    for band in range(len(LENGTHS) + 1):
+        lowest = [0.0]
+        for kind, share in FALSE_DROPS.items():
+            allowed = int(share * (kinds == kind).sum() / (len(LENGTHS) + 1))
+            mine = (kinds == kind) & (bands == band)
+            if mine.sum() > allowed:
+                lowest += [float(np.sort(way[mine])[-1 - allowed]) for way in found]
+        limits.append(round(max(lowest) + 1e-3, 3))
+    return limits
 
 
-def _statistics(text: str, tagger: LineTagger) -> NDArray[np.float32]:
-    page = page_features(split_lines(text))
-    return page_statistics(sigmoid(tagger.network.logits(page)), page.num_words)
+def dropped(cases: Sequence[Case], found: NDArray[np.float64], limits: Sequence[float]) -> dict[str, float]:
+    """Return the share of each kind of text that is dropped."""
+    limit = np.array([limits[length_band(case.evidence.statistics)] for case in cases])
+    kinds = np.array([case.source.kind for case in cases])
+    return {kind: round(float((found > limit)[kinds == kind].mean()), 4) for kind in sorted(set(kinds.tolist()))}
+
+
+def _fold(case: Case, way: str) -> int:
+    text = case.source
+    if text.fold >= 0:
+        return text.fold
+    by_kind = way == "kinds" or (way == "languages" and text.language == "en")
+    key = text.text if way == "pages" else text.topic if by_kind else text.language
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") % NUM_FOLDS
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,8 @@
 python recipes/train_line_tagger/run.py --data PAGES.jsonl.gz --out OUT_DIR
 python recipes/train_line_tagger/run.py --data PAGES.jsonl.gz --out OUT_DIR --set epochs=2 --set shape.hidden=32
 
-OUT_DIR gets weights.safetensors and its readable twin weights.json. Equal seeds give equal bytes on one machine with
+OUT_DIR gets weights.safetensors and its readable twin weights.json; fit the document stage to them afterwards with
+document_rule.py. Equal seeds give equal bytes on one machine with
 one number of threads. Figures on held-out domains come from recipes/benchmarks/tagger.py, with the same configuration.
 """
 
@@ -37,7 +38,7 @@ def main() -> None:
     models = [train(pages, config, seed=seed, types=page_types(pages)) for seed in config.seeds]
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "weights.safetensors"
-    facts = {"version": settings["version"], "document": settings["document"], "num_pages": len(pages)}
+    facts = {"version": settings["version"], "num_pages": len(pages)}
     export(models, path, facts)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {time.perf_counter() - begun:.0f} s")
 

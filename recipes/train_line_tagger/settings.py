@@ -27,12 +27,12 @@ def read_settings(path: Path, overrides: list[str]) -> dict[str, Any]:
 
 
 def train_config(settings: dict[str, Any]) -> TrainConfig:
-    """Return the training configuration; `version` and `document` go to the weights file and are left out.
+    """Return the training configuration; `version` goes to the weights file and is left out.
 
     Raises:
         ValueError: for a key that does not exist.
     """
-    plain = {key: value for key, value in settings.items() if key not in ("version", "document")}
+    plain = {key: value for key, value in settings.items() if key != "version"}
     shape = _known(Shape, plain.pop("shape", {}), "shape.")
     how = _known(Augmentation, plain.pop("augmentation", {}), "augmentation.")
     if "dilations" in shape:

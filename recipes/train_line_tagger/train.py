@@ -81,7 +81,7 @@ def export(models: Sequence[Tagger], path: Path, facts: dict[str, object]) -> No
     Args:
         models: The members, all of one shape.
         path: The `.safetensors` file.
-        facts: What else the header should say (version, document rule, measured figures).
+        facts: What else the header should say (version, measured figures).
     """
     shape = models[0].shape
     config = {

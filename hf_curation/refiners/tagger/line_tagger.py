@@ -16,12 +16,14 @@ from hf_curation.programs.model import Call, Dialect, DropDocument, KeepAll, Pro
 from hf_curation.programs.printing import print_program
 from hf_curation.refiners.base import Draft, Stage, Window
 from hf_curation.refiners.tagger.decode import choose_lines, keep_at_least, removal_calls
-from hf_curation.refiners.tagger.document import page_statistics, worth
+from hf_curation.refiners.tagger.document import DocumentHead, load_head, page_evidence
 from hf_curation.refiners.tagger.features import FloatArray, PageFeatures, page_features
 from hf_curation.refiners.tagger.network import Network, load_network, sigmoid
 
 WEIGHTS: Final = Path(__file__).with_name("weights.safetensors")
 """The weights that ship with the package."""
+DOCUMENT_WEIGHTS: Final = Path(__file__).with_name("document.safetensors")
+"""The document stage's own weights, fitted to `WEIGHTS`."""
 BLOCK_LINES: Final = 4096
 """Lines that are read together; a page of more lines gets one program per block."""
 
@@ -36,24 +38,34 @@ class LineTagger:
 
     dialect: Final = Dialect.PROX
 
-    def __init__(self, stage: Stage = Stage.CHUNK, weights: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        stage: Stage = Stage.CHUNK,
+        weights: str | Path | None = None,
+        document_weights: str | Path | None = None,
+    ) -> None:
         """Make a tagger; the weights are read at first use.
 
         Args:
             stage: `CHUNK` writes `remove_lines` programs, `DOCUMENT` writes `keep_doc()` or `drop_doc()`.
             weights: A safetensors file of `recipes/train_line_tagger`; None takes the one that ships.
+            document_weights: The document stage's file of the same recipe, fitted to `weights`; None takes the one
+                that ships, which is fitted to the weights that ship.
 
         Raises:
-            ValueError: if `stage` is no stage, or the weights file does not exist.
+            ValueError: if `stage` is no stage, or a weights file does not exist.
         """
         self.stage = Stage(stage)
         self._path = Path(weights) if weights is not None else WEIGHTS
-        if not self._path.is_file():
-            raise ValueError(f"no weights at {self._path}; train them with recipes/train_line_tagger")
+        self._document_path = Path(document_weights) if document_weights is not None else DOCUMENT_WEIGHTS
+        for path in (self._path, self._document_path):
+            if not path.is_file():
+                raise ValueError(f"no weights at {path}; train them with recipes/train_line_tagger")
         self._network: Network | None = None
+        self._head: DocumentHead | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_network": None}
+        return {**self.__dict__, "_network": None, "_head": None}
 
     @property
     def name(self) -> str:
@@ -66,6 +78,13 @@ class LineTagger:
         if self._network is None:
             self._network = load_network(self._path)
         return self._network
+
+    @property
+    def head(self) -> DocumentHead:
+        """The weights of the document stage, read at first use."""
+        if self._head is None:
+            self._head = load_head(self._document_path)
+        return self._head
 
     def windows(self, text: str) -> list[Window]:
         """Return the whole page as one window; a page of more than `BLOCK_LINES` lines as blocks of lines."""
@@ -105,11 +124,12 @@ class LineTagger:
         return removal_calls(page.rows, keep, len(lines))
 
     def _judge(self, text: str) -> tuple[Call, ...]:
-        page = page_features(split_lines(text))
-        rule = self.network.config["document"]
-        coefficients = np.array(rule["coefficients"], dtype=np.float32)
-        score = worth(page_statistics(self._tag(page), page.num_words), coefficients)
-        return (KeepAll(document=True) if score >= rule["threshold"] else DropDocument(),)
+        lines = split_lines(text)
+        page = page_features(lines)
+        if not len(page.rows):
+            return (KeepAll(document=True),)  # nothing to judge
+        evidence = page_evidence(lines, page, self._tag(page))
+        return (DropDocument() if self.head.is_junk(evidence) else KeepAll(document=True),)
 
 
 def _blocks(text: str) -> Iterator[Window]:

@@ -29,6 +29,5 @@ def untrained(recipe, tmp_path):
     for member in models:
         member.scale += torch.rand_like(member.scale)
     path = tmp_path / "random.safetensors"
-    document = {"coefficients": [0, 1, 1, 1, 1, -1], "threshold": 0.5}
-    recipe("train").export(models, path, {"version": "random", "document": document})
+    recipe("train").export(models, path, {"version": "random"})
     return models, path

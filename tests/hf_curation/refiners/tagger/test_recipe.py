@@ -86,7 +86,7 @@ def test_training_is_a_function_of_the_seed_and_learns(recipe, pages, tmp_path):
     for k, seed in enumerate((0, 0, 1)):
         paths.append(tmp_path / f"{k}.safetensors")
         member = train.train(pages, config, seed=seed, types=["article", "forum"])
-        train.export([member], paths[-1], {"version": "test", "document": {}})
+        train.export([member], paths[-1], {"version": "test"})
     assert _sha256(paths[0]) == _sha256(paths[1]) != _sha256(paths[2])
     found = LineTagger(weights=paths[0]).probabilities(pages[3].text)
     assert found[4] > 0.8

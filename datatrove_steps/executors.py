@@ -92,7 +92,7 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
                         slots.append(slot)
                     else:
                         running[process.sentinel] = process, rank, slot, answer
-                for sentinel in wait(list(running)):
+                for sentinel in wait(list(running)) if running else ():  # waiting for nothing would never end
                     process, rank, slot, answer = running.pop(sentinel)
                     slots.append(slot)
                     process.join()

@@ -110,6 +110,22 @@ def test_running_again_runs_what_is_left(make, tmp_path, workers):
     assert ran(tmp_path) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("failing", [{0, 1, 2, 3, 4}, {4}, {0}])
+def test_processes_that_do_not_start(make, tmp_path, monkeypatch, failing):
+    def start(self, context, rank, slot):
+        if rank in failing:
+            raise OSError(12, "Cannot allocate memory")
+        return real(self, context, rank, slot)
+
+    real = LocalRanks._start
+    monkeypatch.setattr(LocalRanks, "_start", start)
+    with pytest.raises(RanksFailedError, match="its process did not start .*Cannot allocate memory") as error:
+        make({}).run()
+    assert error.value.failures.keys() == failing
+    assert set(ran(tmp_path)) == set(range(5)) - failing
+
+
 def test_ranks_run_in_processes_of_their_own(make, tmp_path):
     make({}).run()
     pids = {int(name.split("-")[1]) for name in os.listdir(tmp_path / "out")}

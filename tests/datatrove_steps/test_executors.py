@@ -120,7 +120,7 @@ def test_processes_that_do_not_start(make, tmp_path, monkeypatch, failing):
 
     real = LocalRanks._start
     monkeypatch.setattr(LocalRanks, "_start", start)
-    with pytest.raises(RanksFailedError, match="its process did not start .*Cannot allocate memory") as error:
+    with pytest.raises(RanksFailedError, match=r"its process did not start .*Cannot allocate memory") as error:
         make({}).run()
     assert error.value.failures.keys() == failing
     assert set(ran(tmp_path)) == set(range(5)) - failing

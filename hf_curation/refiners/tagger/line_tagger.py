@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from hf_curation.programs.lines import split_lines
-from hf_curation.programs.model import Call, Dialect, DropDocument, KeepAll, Program, Scope
+from hf_curation.programs.model import Call, Dialect, DropDocument, KeepAll, Program, RemoveLines, Scope
 from hf_curation.programs.printing import print_program
 from hf_curation.refiners.base import Draft, Stage, Window
 from hf_curation.refiners.tagger.decode import choose_lines, keep_at_least, removal_calls
@@ -96,7 +96,8 @@ class LineTagger:
     def write(self, windows: Sequence[Window]) -> list[Draft]:
         """Return the program of each window."""
         write = self._judge if self.stage is Stage.DOCUMENT else self._edit
-        return [Draft(print_program(Program(write(window.text)), self.dialect)) for window in windows]
+        calls = [[_shift(call, window.first_line) for call in write(window.text)] for window in windows]
+        return [Draft(print_program(Program(tuple(one)), self.dialect)) for one in calls]
 
     def probabilities(self, text: str) -> FloatArray:
         """Return, for each line of `split_lines(text)`, the expected share of its words that are main content.
@@ -130,6 +131,13 @@ class LineTagger:
             return (KeepAll(document=True),)  # nothing to judge
         evidence = page_evidence(lines, page, self._tag(page))
         return (DropDocument() if self.head.is_junk(evidence) else KeepAll(document=True),)
+
+
+def _shift(call: Call, first_line: int) -> Call:
+    """Return a call about the lines of a window as one about the lines of the document."""
+    if isinstance(call, RemoveLines):
+        return RemoveLines(call.start + first_line, call.end + first_line)
+    return call
 
 
 def _blocks(text: str) -> Iterator[Window]:

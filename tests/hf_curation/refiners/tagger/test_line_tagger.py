@@ -138,6 +138,17 @@ def test_long_pages_are_cut_into_blocks_that_cover_them(tagger):
     assert tagger.probabilities(text).shape == (2 * BLOCK_LINES + 7,)
 
 
+def test_later_blocks_edit_their_own_lines(tagger):
+    """Line numbers count over the document: each block is edited as if it were a page, and no call misses it."""
+    body = ARTICLE.split("\n") * 3
+    block = [*(f"  • Login {k % 7}" for k in range(BLOCK_LINES - len(body))), *body]
+    [alone] = refine_texts(["\n".join(block)], tagger)
+    [together] = refine_texts(["\n".join(block * 2)], tagger)
+    assert alone.result.edits, "the block has something to remove"
+    assert together.result.rejected == ()
+    assert together.result.text == "\n".join([alone.result.text] * 2)
+
+
 def test_exactly_one_block_is_one_window(tagger):
     assert len(tagger.windows("\n" * (BLOCK_LINES - 1))) == 1
     assert len(tagger.windows("\n" * BLOCK_LINES)) == 2

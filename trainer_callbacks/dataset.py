@@ -173,6 +173,8 @@ class MeCoDataset(Dataset[dict[str, Any]]):
 
     def figures(self, rows: range) -> RowFigures:
         """Return the share of metadata in consecutive rows, from the plan, without reading tokens."""
+        if not rows:
+            return RowFigures(0, 0, 0, 0)
         spans = [(self.phase_of(row), row) for row in (rows.start, self.switch_row) if row in rows]
         ends = [row for _, row in spans[1:]] + [rows.stop]
         found = [

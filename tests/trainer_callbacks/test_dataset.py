@@ -1,6 +1,7 @@
 """The order of a MeCo run: phases by position, no document in both, the same rows whoever asks."""
 
 import pickle
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -149,3 +150,9 @@ def _repeating(make):
     if not _CACHE:
         _CACHE.append(make(max_steps=200, allow_repeats=True))
     return _CACHE[0]
+
+
+def test_no_rows_have_no_metadata(make):
+    dataset = make()
+    for row in (0, dataset.switch_row, len(dataset)):
+        assert astuple(dataset.figures(range(row, row))) == (0, 0, 0, 0)

@@ -52,12 +52,16 @@ def _verdict(judge, text):
     return judge.write(judge.windows(text))[0].text
 
 
-def test_drops_most_of_the_pages_to_drop_and_hardly_any_to_keep(judge, recipe):
+def test_drops_pages_to_drop_and_none_to_keep(judge, recipe):
+    """The margin above the limits (`MARGIN` of the recipe) costs junk, never text: .29 of the one, nothing of the other.
+
+    The head learnt from these pages; held-out figures are in the recipe's README.
+    """
     dropped = {True: [], False: []}
     for text, is_junk, _, _ in recipe("junk").read_junk():
         dropped[is_junk].append(_verdict(judge, text) == "drop_doc()")
-    assert np.mean(dropped[True]) > 0.6  # it learnt from them; held-out figures are in the recipe's README
-    assert np.mean(dropped[False]) < 0.02
+    assert np.mean(dropped[True]) > 0.25
+    assert not any(dropped[False])
 
 
 @pytest.mark.parametrize("text", LOOK_ALIKES)

@@ -53,7 +53,7 @@ def _verdict(judge, text):
 
 
 def test_drops_pages_to_drop_and_none_to_keep(judge, recipe):
-    """The margin above the limits (`MARGIN` of the recipe) costs junk, never text: .29 of the one, nothing of the other.
+    """The margin above the limits (`MARGIN` of the recipe) costs junk, never text: .29 of the one, 0 of the other.
 
     The head learnt from these pages; held-out figures are in the recipe's README.
     """

@@ -20,6 +20,7 @@ The last line is JSON:
 """
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
@@ -225,6 +226,15 @@ def after(event: Callable[[], bool], delay_s: float) -> Callable[[], bool | None
 
 def train(store: Path, folder: Path, workers: int) -> None:
     """Begin a run in `folder`, or go on with it; under a launcher, be one of its processes."""
+    train_to_the_end(store, folder, workers)
+    if torch.distributed.is_initialized():
+        # The model's reducer must not be the group's last owner: it would join the group's threads with the
+        # interpreter lock in hand, one of them may wait for that lock, and the process would hang after its last step.
+        gc.collect()
+        torch.distributed.destroy_process_group()
+
+
+def train_to_the_end(store: Path, folder: Path, workers: int) -> None:
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
     args = TrainingArguments(
         output_dir=str(folder),
@@ -261,8 +271,6 @@ def train(store: Path, folder: Path, workers: int) -> None:
         callbacks=[MeCoCooldownCallback(dataset), BatchLog(folder / f"batches-{args.process_index}.txt", tokenizer)],
     )
     trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 class BatchLog(TrainerCallback):

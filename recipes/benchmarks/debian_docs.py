@@ -3,14 +3,15 @@
 # ///
 r"""Fetch documentation packages of Debian 12 and write them as documents that know their public address.
 
-python recipes/benchmarks/debian_docs.py --out runs/debian-docs       # about 35 MB of packages; a minute
+python recipes/benchmarks/debian_docs.py --out runs/debian-docs            # about 35 MB of packages; a minute
+python recipes/benchmarks/debian_docs.py --out runs/debian-docs --large    # about 80 MB more, every page; ten minutes
 
 Needs `apt-get` and `dpkg-deb`; installs nothing (`apt-get download`, `dpkg-deb -x`). Eight sites with eight subjects:
 their pages read alike only in being documentation English, so that the host says much about the text, and true
 navigation bars are there to be removed: a line that more than a tenth of a site's pages share is left out.
 
-Writes `documents.jsonl`: one `{"id", "url", "text"}` a page, sorted by address. The texts belong to their authors:
-train and measure with them, do not publish them.
+Writes `documents.jsonl` (`documents-large.jsonl`): one `{"id", "url", "source", "text"}` a page, a site after the
+other, sorted by address. The texts belong to their authors: train and measure with them, do not publish them.
 """
 
 import argparse
@@ -55,6 +56,18 @@ SITES = (
     Site("python-django-doc", "usr/share/doc/python-django-doc/html", "https://docs.djangoproject.com/en/3.2/", "^_m"),
     Site("libreoffice-help-en-us", "usr/share/libreoffice/help/en-US/text", "https://help.libreoffice.org/7.4/"),
 )
+
+
+LARGE_SITES = (
+    *SITES,
+    Site("python-pandas-doc", "usr/share/doc/python-pandas-doc/html", "https://pandas.pydata.org/docs/", "^_m"),
+    Site(
+        "openjdk-17-doc", "usr/share/doc/openjdk-17-jre-headless/api", "https://docs.oracle.com/en/java/", "class-use"
+    ),
+    Site("erlang-doc", "usr/share/doc/erlang-doc", "https://www.erlang.org/doc/"),
+    Site("python-scipy-doc", "usr/share/doc/python-scipy-doc/html", "https://docs.scipy.org/doc/", "^_m"),
+)
+"""More than 100 MB of text, with every page of every site."""
 
 
 class TextOfPage(HTMLParser):
@@ -106,10 +119,10 @@ def fetch(site: Site, folder: Path) -> Path:
     return target / site.folder
 
 
-def pages_of(site: Site, folder: Path) -> Iterator[tuple[str, str]]:
+def pages_of(site: Site, folder: Path, max_pages: int | None = MAX_PAGES) -> Iterator[tuple[str, str]]:
     """Yield (address, text) of the pages of a site."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.html") if not path.is_symlink()]
-    names = sorted((name for name in names if not re.search(site.without, name)), key=_digest)[:MAX_PAGES]
+    names = sorted((name for name in names if not re.search(site.without, name)), key=_digest)[:max_pages]
     for name in sorted(names):
         yield site.url + name, text_of((folder / name).read_text(encoding="utf-8", errors="replace"))
 
@@ -130,18 +143,20 @@ def without_shared_lines(pages: list[tuple[str, str]]) -> Iterator[tuple[str, st
             yield url, left
 
 
-def make_corpus(folder: Path) -> Path:
-    """Return `documents.jsonl` under `folder`, written unless it is there."""
-    path = folder / "documents.jsonl"
+def make_corpus(folder: Path, *, is_large: bool = False) -> Path:
+    """Return `documents.jsonl` (or `documents-large.jsonl`) under `folder`, written unless it is there."""
+    path = folder / ("documents-large.jsonl" if is_large else "documents.jsonl")
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("w", encoding="utf-8") as file:
-        for site in SITES:
-            pages = list(without_shared_lines(list(pages_of(site, fetch(site, folder)))))
+        for site in LARGE_SITES if is_large else SITES:
+            found = list(pages_of(site, fetch(site, folder), None if is_large else MAX_PAGES))
+            pages = list(without_shared_lines(found))
             for url, text in pages:
-                file.write(json.dumps({"id": url, "url": url, "text": text}) + "\n")
+                row = {"id": url, "url": url, "source": site.package, "text": text}
+                file.write(json.dumps(row) + "\n")
             print(f"{site.package}: {len(pages)} pages, {sum(len(t) for _, t in pages) / 1e6:.1f} MB", file=sys.stderr)
     part.rename(path)
     return path
@@ -150,7 +165,9 @@ def make_corpus(folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/debian-docs"))
-    print(make_corpus(parser.parse_args().out))
+    parser.add_argument("--large", action="store_true", help="four more sites, and every page of each")
+    args = parser.parse_args()
+    print(make_corpus(args.out, is_large=args.large))
 
 
 if __name__ == "__main__":

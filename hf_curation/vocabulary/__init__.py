@@ -1,0 +1,1 @@
+"""Vocabularies: grow one towards a target, prune it, encode with it."""

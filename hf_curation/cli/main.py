@@ -13,6 +13,7 @@ from hf_curation import __version__
 
 VERBS: dict[str, str] = {
     "refine": "clean documents with programs that a refiner writes",
+    "refiner": "measure refiners, and make training data for them",
     "report": "draw what a refining run did as one HTML file",
 }
 

@@ -5,6 +5,7 @@ finished when every rank has its manifest, every file is in one, and the account
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove_steps.ledger import Ledger, RankLedger
 from hf_curation.files.accounts import check_chain
 from hf_curation.files.atomic import write_json, write_whole
-from hf_curation.files.manifest import Manifest, check_run
+from hf_curation.files.manifest import Manifest, OutputFile, check_run
 from hf_curation.files.plans import Plan
 from hf_curation.files.summary import readme, summarise
 
@@ -65,28 +66,48 @@ class PublishRank(PipelineStep):  # type: ignore[misc]
                     self._report(rank, num_documents)
                     reported_at = time.monotonic()
             with self.track_time("rank"):
-                self._publish(page, rank)
+                publish_page(page, self.output_folder, self.plan)
             self._report(rank, num_documents)
         except BaseException:
             page.discard()
             raise
 
-    def _publish(self, page: RankLedger, rank: int) -> None:
-        check_chain(page.stages)
-        manifest = Manifest.of(self.plan, rank)
-        manifest.inputs = page.inputs
-        manifest.stages = page.stages
-        manifest.refiners = page.refiners
-        manifest.outputs = sorted((part.describe(self.output_folder) for part in page.parts), key=lambda o: o.name)
-        for finished in page.parts:
-            finished.part.publish()
-        manifest.write(self.output_folder)
-
     def _report(self, rank: int, num_documents: int) -> None:
-        """Tell how far this rank is. Only for the eye: written in place, read tolerantly."""
         if self.progress_folder:
-            self.progress_folder.mkdir(parents=True, exist_ok=True)
-            (self.progress_folder / f"{rank:05d}").write_text(str(num_documents), encoding="ascii")
+            report_progress(self.progress_folder, rank, num_documents)
+
+
+def publish_page(
+    page: RankLedger, folder: Path, plan: Plan, *, stage: str = "", files: Sequence[OutputFile] = ()
+) -> None:
+    """Give the files of a rank their final names and write its manifest, in this order, if its accounts balance.
+
+    Args:
+        page: what the rank did.
+        folder: the run's folder, in which all its files lie.
+        plan: the run's, or the stage's.
+        stage: a stage before the last one, where a run has several.
+        files: what lies at its final name already.
+
+    Raises:
+        ConservationError: if the accounts do not balance; nothing is published.
+    """
+    check_chain(page.stages)
+    manifest = Manifest.of(plan, page.rank)
+    manifest.inputs = page.inputs
+    manifest.stages = page.stages
+    manifest.refiners = page.refiners
+    outputs = [*files, *(finished.describe(folder) for finished in page.parts)]
+    manifest.outputs = sorted(outputs, key=lambda output: output.name)
+    for finished in page.parts:
+        finished.part.publish()
+    manifest.write(folder, stage)
+
+
+def report_progress(folder: Path, rank: int, num_documents: int) -> None:
+    """Tell how far a rank is. Only for the eye: written in place, read tolerantly."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{rank:05d}").write_text(str(num_documents), encoding="ascii")
 
 
 class FinishRun(PipelineStep):  # type: ignore[misc]

@@ -39,21 +39,31 @@ def to_document(
 
     An id that is a string or an integer is the document's; without one it is `default_id`.
     """
+    if reason := why_no_text(record, text_key):
+        return reason
+    text = record.pop(text_key)
+    id_ = own_id(record, id_key)
+    if id_ is not None or record.get(id_key) in (None, ""):
+        record.pop(id_key, None)
+    return Document(text=text, id=id_ or default_id, metadata=_metadata(record))
+
+
+def why_no_text(record: Any, text_key: str) -> str | None:  # noqa: ANN401 - anything that JSON or Parquet holds
+    """Return the key of `QUARANTINE_REASONS` for which a record is no document; None when it is one."""
     if not isinstance(record, dict):
         return "not_an_object"
     text = record.get(text_key)
     if not isinstance(text, str):
         return "missing_text" if text is None else "text_not_string"
-    if not text or text.isspace():
-        return "empty_text"
-    del record[text_key]
-    own_id = record.pop(id_key, None)
-    if isinstance(own_id, int) and not isinstance(own_id, bool):
-        own_id = str(own_id)
-    elif own_id is not None and not isinstance(own_id, str):
-        record[id_key] = own_id
-        own_id = None
-    return Document(text=text, id=own_id or default_id, metadata=_metadata(record))
+    return "empty_text" if not text or text.isspace() else None
+
+
+def own_id(record: dict[str, Any], id_key: str) -> str | None:
+    """Return the id that a record brings: a string with something in it, or an integer."""
+    value = record.get(id_key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value else None
 
 
 def _metadata(record: dict[str, Any]) -> dict[str, Any]:

@@ -74,11 +74,11 @@ class Manifest:
             world_size=plan.world_size,
         )
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, stage: str = "") -> None:
         """Write the manifest at its place in a run's folder."""
         stages = [{"name": name, **stage.to_dict()} for name, stage in self.stages.items()]
         body = {name: getattr(self, name) for name in self.__slots__ if name != "stages"}
-        write_json(manifest_path(folder, self.rank), body | {"stages": stages})
+        write_json(manifest_path(folder, self.rank, stage), body | {"stages": stages})
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -101,30 +101,35 @@ class Manifest:
             raise ValueError(f"{path} is no manifest of this version ({error}); remove it and run again") from error
 
 
-def manifest_path(folder: Path, rank: int) -> Path:
-    """Return where the manifest of a rank lies."""
-    return folder / "manifests" / f"{rank:05d}.json"
+def manifest_path(folder: Path, rank: int, stage: str = "") -> Path:
+    """Return where the manifest of a rank lies; the stages before the last have a folder each."""
+    return folder / "manifests" / stage / f"{rank:05d}.json"
 
 
-def finished_ranks(folder: Path, plan: Plan) -> set[int]:
+def finished_ranks(folder: Path, plan: Plan, stage: str = "") -> set[int]:
     """Return the ranks of this plan that need not run again: manifest there, files there with the right sizes."""
-    return {rank for rank in range(plan.world_size) if _is_finished(folder, plan, rank)}
+    return {rank for rank in range(plan.world_size) if _is_finished(folder, plan, rank, stage)}
 
 
-def check_run(folder: Path, plan: Plan) -> list[Manifest]:
+def check_run(folder: Path, plan: Plan, stage: str = "") -> list[Manifest]:
     """Return the manifests of a finished run, checked against the folder and against the conservation law.
+
+    Args:
+        folder: the run's.
+        plan: the run's, or that of one of its stages.
+        stage: a stage before the last one, where a run has several; its files may lie anywhere in the folder.
 
     Raises:
         ValueError: if a rank is missing or of another plan, or a file is missing, changed in size or in no manifest.
         ConservationError: if documents appeared or vanished.
     """
-    missing = sorted(set(range(plan.world_size)) - finished_ranks(folder, plan))
+    missing = sorted(set(range(plan.world_size)) - finished_ranks(folder, plan, stage))
     if missing:
         ranks = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
         raise ValueError(f"{len(missing)} of {plan.world_size} tasks are not finished (task {ranks}); run it again")
-    manifests = [Manifest.read(manifest_path(folder, rank)) for rank in range(plan.world_size)]
+    manifests = [Manifest.read(manifest_path(folder, rank, stage)) for rank in range(plan.world_size)]
     listed = {output.name for manifest in manifests for output in manifest.outputs}
-    for part in OUTPUT_PARTS:
+    for part in () if stage else OUTPUT_PARTS:
         for file in sorted((folder / part).rglob("*")):
             name = file.relative_to(folder).as_posix()
             if file.is_file() and name not in listed:
@@ -134,8 +139,8 @@ def check_run(folder: Path, plan: Plan) -> list[Manifest]:
     return manifests
 
 
-def _is_finished(folder: Path, plan: Plan, rank: int) -> bool:
-    path = manifest_path(folder, rank)
+def _is_finished(folder: Path, plan: Plan, rank: int, stage: str) -> bool:
+    path = manifest_path(folder, rank, stage)
     if not path.exists():
         return False
     manifest = Manifest.read(path)

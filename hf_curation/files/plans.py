@@ -20,7 +20,8 @@ from hf_curation.files.sources import Source
 SCHEMA_VERSION: Final = 1
 OUTPUT_PARTS: Final = ("data", "dropped", "quarantine")
 """Sub-folders whose files must all be in a manifest."""
-_OURS: Final = ("manifests", *OUTPUT_PARTS, "logs", "README.md", "summary.json", "plan.json")
+_OF_SELECTION: Final = ("targets", "held_out", "counts", "model.npz", "weights", "choice.json", "evidence.json")
+_OURS: Final = ("manifests", *OUTPUT_PARTS, *_OF_SELECTION, "logs", "README.md", "summary.json", "plan.json")
 _CODE_SUFFIXES: Final = {".py", ".lark", ".json", ".safetensors", ".txt", ".model"}
 
 

@@ -85,10 +85,11 @@ def read_rows(
     *,
     start: int,
     stop: int,
+    columns: list[str] | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """Yield `(index of the first row, record batch)` for the rows `start:stop` of an open `ParquetFile`.
 
-    Only row groups that hold one of these rows are read.
+    Only row groups that hold one of these rows are read, and of these only `columns` where they are named.
 
     Raises:
         ShardError: where a page is damaged.
@@ -103,7 +104,10 @@ def read_rows(
             batch_rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * num_rows // max(1, meta.total_byte_size)))
             if first_row < stop and first_row + num_rows > start:
                 position = first_row
-                for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=[group], use_threads=False):
+                batches = parquet.iter_batches(
+                    batch_size=batch_rows, row_groups=[group], columns=columns, use_threads=False
+                )
+                for batch in batches:
                     low, high = max(start - position, 0), min(stop - position, batch.num_rows)
                     if low < high:
                         yield position + low, batch.slice(low, high - low)

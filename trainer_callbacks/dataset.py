@@ -6,6 +6,7 @@ needs the data in order: `train_sampling_strategy="sequential"` in TrainingArgum
 are shuffled already, by a seed, each phase for itself.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +20,8 @@ from torch.utils.data import Dataset
 from hf_curation.files.atomic import canonical_json
 from hf_curation.metadata import DEFAULT_TEMPLATE, MissingPolicy, PrefixEncoder, PrefixTemplate, parse_template
 from hf_curation.packing.plan import DocumentLengths, PackPlan, make_plan
-from hf_curation.packing.prefixes import PrefixTable, document_lengths, prefix_table
+from hf_curation.packing.prefix_cache import cached_prefix_table
+from hf_curation.packing.prefixes import PrefixTable, document_lengths
 from hf_curation.packing.schedule import Phase, Schedule
 from hf_curation.packing.segments import SpecialTokens
 from hf_curation.packing.store import TokenStore
@@ -148,7 +150,8 @@ class MeCoDataset(Dataset[dict[str, Any]]):
         stores = [TokenStore(s) if isinstance(s, str | Path) else s for s in (store, cooldown_store) if s is not None]
         for one in stores:
             one.check_tokenizer(tokenizer)
-        self.tables = [prefix_table(one, self._encoder) for one in stores]
+        is_writer = os.environ.get("LOCAL_RANK", "0") == "0"  # one process of each machine
+        self.tables = [cached_prefix_table(one, self._encoder, write=is_writer) for one in stores]
         self._lay_out(stores, max_steps, allow_repeats)
 
     @property

@@ -4,10 +4,11 @@
     STORE/manifests/00000.json   what the task did; its last file
     STORE/store.json             from here on it is a store
 
-A task that begins takes `store.json` and its own old manifest away, so that a folder in the middle of a second run is
-no store either.
+A task that begins takes `store.json`, its own old manifest and the tables of prefixes away, so that a folder in the
+middle of a second run is no store either.
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ def begin_shard(store: Path, rank: int, config: Mapping[str, Any]) -> None:
                 f"{config.get(name)!r}): give a new folder, or remove that one"
             )
     (store / "store.json").unlink(missing_ok=True)
+    shutil.rmtree(store / "prefixes", ignore_errors=True)
     _path(store, rank).unlink(missing_ok=True)
 
 

@@ -56,7 +56,7 @@ def token_dtype(max_token_id: int) -> pa.DataType:
 
 
 class ShardWriter:
-    """Writes one shard; use as a context manager: a shard is at its final name whole, or not there.
+    """Writes one shard, which is at its final name whole, or not there; `discard` in the end, whatever happened.
 
     Args:
         path: Where the shard goes, ending in `.arrow`.
@@ -86,9 +86,7 @@ class ShardWriter:
 
     def close(self) -> Shard:
         """Publish the shard and return its entry for `store.json`."""
-        self._flush()
-        self._writer.close()
-        self._part.publish()
+        self.finish().publish()
         return Shard(
             name=self._part.target.name,
             num_documents=self.num_documents,
@@ -96,8 +94,15 @@ class ShardWriter:
             sha256=self._part.sha256,
         )
 
+    def finish(self) -> PartFile:
+        """Return the shard complete and on the disk, for somebody else to publish."""
+        self._flush()
+        self._writer.close()
+        self._part.finish()
+        return self._part
+
     def discard(self) -> None:
-        """Throw away what was written."""
+        """Throw away what was written and not published."""
         self._part.discard()
 
     def _flush(self) -> None:

@@ -8,7 +8,6 @@ from hashlib import sha256
 import pyarrow as pa
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -22,38 +21,15 @@ from hf_curation.packing import ShardWriter, TokenStore, token_dtype, vocabulary
 from hf_curation.packing.schedule import Schedule
 from trainer_callbacks import MeCoCooldownCallback, MeCoDataCollator, MeCoDataset
 
-SPECIALS = ("<pad>", "<s>", "</s>")
 
-
-def byte_letters() -> list[str]:
-    """The letter that byte-level BPE writes for each byte: itself where it is printable, else one from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = iter(range(0x100, 0x200))
-    return [chr(b) if b in printable else chr(next(hidden)) for b in range(256)]
-
-
-def build_tokenizer(*, bos: bool = True, eos: bool = True) -> PreTrainedTokenizerFast:
-    """One token a byte: ids 0 to 2 are padding, BOS and EOS, and byte b is id b + 3."""
-    vocabulary = {token: i for i, token in enumerate([*SPECIALS, *byte_letters()])}
-    backend = Tokenizer(models.BPE(vocabulary, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token="<pad>",  # noqa: S106
-        bos_token="<s>" if bos else None,
-        eos_token="</s>" if eos else None,
-    )
+@pytest.fixture(scope="session")
+def tokenizer(make_byte_tokenizer) -> PreTrainedTokenizerFast:
+    return make_byte_tokenizer()
 
 
 @pytest.fixture(scope="session")
-def tokenizer() -> PreTrainedTokenizerFast:
-    return build_tokenizer()
-
-
-@pytest.fixture(scope="session")
-def make_tokenizer():
-    return build_tokenizer
+def make_tokenizer(make_byte_tokenizer):
+    return make_byte_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The order of a MeCo run: phases by position, no document in both, the same rows whoever asks."""
 
 import pickle
+import shutil
 from dataclasses import astuple
 
 import numpy as np
@@ -156,3 +157,15 @@ def test_no_rows_have_no_metadata(make):
     dataset = make()
     for row in (0, dataset.switch_row, len(dataset)):
         assert astuple(dataset.figures(range(row, row))) == (0, 0, 0, 0)
+
+
+def test_one_process_of_a_machine_keeps_the_prefixes(tmp_path, token_store, tokenizer, monkeypatch):
+    monkeypatch.setattr("hf_curation.packing.prefix_cache.MIN_DOCUMENTS", 1)
+    shutil.copytree(token_store.folder, tmp_path / "store")
+    fingerprints = set()
+    for rank, is_kept in (("1", False), ("0", True), ("1", True)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        dataset = MeCoDataset(tmp_path / "store", tokenizer, seq_len=96, samples_per_step=4)
+        fingerprints.add(dataset.fingerprint)
+        assert len(list(tmp_path.glob("store/prefixes/*.safetensors"))) == is_kept
+    assert len(fingerprints) == 1

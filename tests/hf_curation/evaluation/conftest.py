@@ -2,36 +2,15 @@
 
 import pytest
 
-SPECIALS = ("<pad>", "<s>", "</s>")
 
-
-def build_tokenizer(*, bos=True):
-    """One token a byte: ids 0 to 2 are padding, BOS and EOS, and byte b is id b + 3."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = iter(range(0x100, 0x200))
-    letters = [chr(b) if b in printable else chr(next(hidden)) for b in range(256)]
-    backend = Tokenizer(models.BPE({token: i for i, token in enumerate([*SPECIALS, *letters])}, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token="<pad>",  # noqa: S106
-        bos_token="<s>" if bos else None,
-        eos_token="</s>",  # noqa: S106
-    )
+@pytest.fixture(scope="session")
+def make_tokenizer(make_byte_tokenizer):
+    return make_byte_tokenizer
 
 
 @pytest.fixture(scope="session")
-def make_tokenizer():
-    return build_tokenizer
-
-
-@pytest.fixture(scope="session")
-def tokenizer():
-    return build_tokenizer()
+def tokenizer(make_byte_tokenizer):
+    return make_byte_tokenizer()
 
 
 @pytest.fixture(scope="session")

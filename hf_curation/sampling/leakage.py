@@ -3,8 +3,8 @@
 A document leaks when `n` words in a row (13, as in GPT-3 and most decontaminations since) also stand in a test text.
 Test texts are mostly questions, and many are shorter than that: those of `min_words` (8) to n - 1 words are matched
 whole, those below are too short to tell a copy from chance and are counted as `num_too_short`. Nothing is sampled and
-no text is kept: the index holds a 64-bit key and a set number for every distinct passage, 10 bytes each on disk; reading needs
-about 20 more for the tables of the fast path.
+no text is kept: the index holds a 64-bit key and a set number for every distinct passage, 10 bytes each on disk;
+reading needs about 20 more for the tables of the fast path.
 
 Exact up to hash collisions: a window of a document that is in no test text matches with odds of num_keys / 2**64. With
 2 million keys that is one false match expected in 9e12 words. What should match always does.
@@ -119,13 +119,13 @@ class LeakIndex:
             builder.add(name, (text for _, text in pairs))
         if not builder.counts:
             raise ValueError("there is no held-out text to index; name a benchmark, or turn decontamination off")
-        keys, first = np.unique(np.concatenate(builder.keys), return_index=True)
+        keys, key_sets = builder.table()
         return cls(
             sets=tuple(builder.sets()),
             n=n,
             min_words=min(min_words, n),
             keys=keys,
-            key_sets=np.concatenate(builder.key_sets)[first],
+            key_sets=key_sets,
             short_lengths=tuple(sorted(builder.short_lengths)),
             suffixes=np.unique(np.array(builder.suffixes, np.uint64)),
         )
@@ -274,6 +274,13 @@ class _Builder:
                 self.suffixes.append(int(window_keys(hashes[-self.min_words :], self.min_words)[0]))
             self.keys.append(np.unique(window_keys(hashes, length)))
             self.key_sets.append(np.full(len(self.keys[-1]), index, np.int16))
+
+    def table(self) -> tuple[U64, I16]:
+        """Return the distinct keys, sorted, with the first set of each."""
+        keys, key_sets = np.concatenate(self.keys), np.concatenate(self.key_sets)
+        order = np.lexsort((key_sets, keys))
+        distinct, first = np.unique(keys[order], return_index=True)
+        return distinct, key_sets[order][first]
 
     def sets(self) -> Iterator[LeakSet]:
         """Yield the sets with their counts."""

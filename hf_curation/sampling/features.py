@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from hf_curation.sampling.spec import FeatureSpec
-from hf_curation.sampling.words import Texts
+from hf_curation.vocabulary.texts import Texts
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -15,8 +15,8 @@ for which neither shows.) With alpha = 1 the median is 2,329.
 So the default is the mean per n-gram (alpha = 1) and a temperature of tau = 0.1 nats per n-gram. On the same pages,
 for 10 %, it reduces KL(target || chosen) by .172 nats, where DSIR reduces it by .185 and random choice by -.012;
 whereas the top-k of the mean, without noise, at 2 % *raises* it by .29: small budgets without temperature collapse
-onto odd documents. Weights stay natural logarithms everywhere: a user of DSIR saw 5.4e-52 to 6.5e40 once exponentiated.
-`Scoring.chunk_tokens` scores pieces of equal length as the paper did, and averages them.
+onto odd documents. Weights stay natural logarithms everywhere: a user of DSIR saw 5.4e-52 to 6.5e40 once they were
+exponentiated. `Scoring.chunk_tokens` scores pieces of equal length as the paper did, and averages them.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from hf_curation.files.atomic import PartFile
 from hf_curation.sampling.features import Counts, Featurizer, Floats, load_featurizer
 from hf_curation.sampling.smoothing import BackOff, Smoothing
 from hf_curation.sampling.spec import FeatureSpec
-from hf_curation.sampling.words import Texts
+from hf_curation.vocabulary.texts import Texts
 
 SCHEMA_VERSION = 1
 

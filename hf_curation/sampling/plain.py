@@ -14,7 +14,8 @@ import numpy as np
 from hf_curation.sampling.features import Counts, Featurizer, Floats, TextScores, TextSizes
 from hf_curation.sampling.mix64 import Buckets, Hashes, buckets_of, combine_hashes, id_hashes, word_hash
 from hf_curation.sampling.spec import FeatureSpec
-from hf_curation.sampling.words import Texts, as_strings, find_words
+from hf_curation.sampling.words import find_words
+from hf_curation.vocabulary.texts import Texts, as_strings
 
 MEMORY_SIZE = 1 << 20
 """Words, or n-grams, whose hashes are remembered; then all are forgotten (about 150 MB at most)."""

@@ -49,11 +49,10 @@ def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = N
     Raises:
         ValueError: for an input that is not there, a refiner that does not exist, or a folder of another run.
     """
-    if slurm is not None and (missing := {"time", "partition"} - slurm.keys()):
-        raise ValueError(f"slurm needs {' and '.join(sorted(missing))}, as SlurmPipelineExecutor takes them")
+    check_slurm(slurm)
     output = Path(config.output).expanduser().absolute()
     source = find_source(config.input)
-    _check_apart(config.input, source, output)
+    check_apart(config.input, source, output)
     if config.limit is not None:
         source = limit_records(source, config.limit)
     source = fingerprint(source)
@@ -74,7 +73,17 @@ def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = N
         WriteParquet(output / "data", columns=columns, keep_original=config.keep_original, ledger=ledger),
         PublishRank(output, plan, ledger, progress_folder=output / "logs" / "progress"),
     ]
-    return _executors(pipeline, FinishRun(output, plan), plan, output / "logs", config.workers, slurm)
+    return executors_of(pipeline, FinishRun(output, plan), plan, output, config.workers, slurm)
+
+
+def check_slurm(slurm: Mapping[str, Any] | None) -> None:
+    """Refuse arguments of Slurm's executor that lack what every cluster needs.
+
+    Raises:
+        ValueError: names what is missing.
+    """
+    if slurm is not None and (missing := {"time", "partition"} - slurm.keys()):
+        raise ValueError(f"slurm needs {' and '.join(sorted(missing))}, as SlurmPipelineExecutor takes them")
 
 
 def settle_markers(output: Path, plan: Plan) -> None:
@@ -94,7 +103,7 @@ def settle_markers(output: Path, plan: Plan) -> None:
         (output / "summary.json").unlink(missing_ok=True)
 
 
-def _check_apart(given: str, source: Source, output: Path) -> None:
+def check_apart(given: str, source: Source, output: Path) -> None:
     """Refuse an output that the next listing of the input would find, or whose removal would remove the input.
 
     Raises:
@@ -141,14 +150,25 @@ def _refining_steps(config: RefineConfig, output: Path, columns: Schema, ledger:
     return steps
 
 
-def _executors(
+def executors_of(
     pipeline: list[PipelineStep],
-    finish: FinishRun,
+    finish: PipelineStep,
     plan: Plan,
-    logs: Path,
+    output: Path,
     workers: int | None,
     slurm: Mapping[str, Any] | None,
 ) -> PipelineExecutor:
+    """Return the executor of `finish`, one task, that depends on the one of `pipeline`, a task per rank of the plan.
+
+    Args:
+        pipeline: of every rank.
+        finish: the last step of all.
+        plan: the run's.
+        output: its folder; logs go to `logs` in it.
+        workers: ranks at a time; None: one per processor, on Slurm no limit.
+        slurm: arguments of `SlurmPipelineExecutor`; None: on this machine.
+    """
+    logs = output / "logs"
     if slurm is None:
         workers = min(workers or _num_processors(), plan.world_size)
         ranks = LocalRanks(pipeline, tasks=plan.world_size, workers=workers, logging_dir=str(logs))
@@ -158,8 +178,8 @@ def _executors(
     # Without this, a failed task leaves the last job pending for ever.
     shared = {**slurm, "sbatch_args": {"kill-on-invalid-dep": "yes", **slurm.get("sbatch_args", {})}}
     ranks = SlurmPipelineExecutor(
-        pipeline, tasks=plan.world_size, workers=workers or -1, logging_dir=str(logs), job_name="refine", **shared
+        pipeline, tasks=plan.world_size, workers=workers or -1, logging_dir=str(logs), job_name=plan.step, **shared
     )
     return SlurmPipelineExecutor(
-        [finish], tasks=1, logging_dir=str(logs / "finish"), job_name="refine-finish", depends=ranks, **shared
+        [finish], tasks=1, logging_dir=str(logs / "finish"), job_name=f"{plan.step}-finish", depends=ranks, **shared
     )

@@ -1,15 +1,12 @@
 """What a refining run is asked for, and the plan that follows from it: data that decides every byte of the output."""
 
-import platform
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from datatrove_steps.code_versions import versions_of
 from datatrove_steps.columns import describe_columns
 from datatrove_steps.tables import Schema
-from hf_curation import __version__
 from hf_curation.files.plans import Plan, code_digest
 from hf_curation.files.reading import is_parquet
 from hf_curation.files.sources import Source
@@ -22,6 +19,7 @@ _LARGE_TASK_BYTES: Final = 256 * 2**20
 _SMALL_TASKS: Final = 16
 _TASK_RECORDS: Final = 2_000
 _OUR_CODE: Final = ("hf_curation.programs", "hf_curation.refiners", "hf_curation.files", "datatrove_steps")
+_PACKAGES: Final = ("datatrove", "numpy", "orjson", "pyarrow")
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -105,7 +103,7 @@ def make_plan(config: RefineConfig, source: Source, columns: Schema) -> Plan:
         "columns": describe_columns(columns),
     }
     tasks = config.tasks or default_tasks(source, config.limit)
-    return Plan.of("refine", resolved, source, tasks, _versions())
+    return Plan.of("refine", resolved, source, tasks, versions_of(_OUR_CODE, _PACKAGES))
 
 
 def refiner_of(config: RefineConfig, stage: Stage) -> str | Refiner | None:
@@ -139,15 +137,3 @@ def _describe_refiner(config: RefineConfig, stage: Stage) -> dict[str, Any] | No
     if folder.is_dir():
         return {"name": folder.name, "digest": code_digest(folder), **options}
     return {"name": name, **options}
-
-
-def _versions() -> dict[str, str]:
-    folders = [Path(path) for name in _OUR_CODE for path in _locations(name)]
-    packages = {name: version(name) for name in ("datatrove", "numpy", "orjson", "pyarrow")}
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"hf_curation": __version__, "code_sha256": code_digest(*folders), "python": python, **packages}
-
-
-def _locations(package: str) -> list[str]:
-    spec = find_spec(package)
-    return list(spec.submodule_search_locations or ()) if spec else []

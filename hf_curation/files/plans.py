@@ -18,10 +18,23 @@ from hf_curation.files.atomic import canonical_json, write_json
 from hf_curation.files.sources import Source
 
 SCHEMA_VERSION: Final = 1
-OUTPUT_PARTS: Final = ("data", "dropped", "quarantine")
+OUTPUT_PARTS: Final = ("data", "tokens", "dropped", "quarantine")
 """Sub-folders whose files must all be in a manifest."""
-_OF_SELECTION: Final = ("targets", "held_out", "counts", "model.npz", "weights", "choice.json", "evidence.json")
-_OURS: Final = ("manifests", *OUTPUT_PARTS, *_OF_SELECTION, "logs", "README.md", "summary.json", "plan.json")
+_OF_SELECTION: Final = (
+    *("targets", "held_out", "leakage.npz", "counts", "model.npz", "weights", "choice.json", "evidence.json"),
+)
+_OF_STORE: Final = ("prefixes", "store.json")
+_FILES: Final = ("README.md", "summary.json", "plan.json")
+_OURS: Final = (
+    "manifests",
+    *OUTPUT_PARTS,
+    *_OF_SELECTION,
+    *_OF_STORE,
+    "logs",
+    "README.md",
+    "summary.json",
+    "plan.json",
+)
 _CODE_SUFFIXES: Final = {".py", ".lark", ".json", ".safetensors", ".txt", ".model"}
 
 

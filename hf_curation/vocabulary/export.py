@@ -30,6 +30,7 @@ from hf_curation.vocabulary.word_runs import word_run_pre_tokenizer
 
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 KEPT_CONFIG = (*ROLES, "model_max_length", "padding_side", "truncation_side", "model_input_names", "chat_template")
+MAX_LENGTH = 2**53
 
 
 def crosses_space(left: str, right: str) -> bool:
@@ -122,6 +123,8 @@ def _rewrite_ids(processor: dict[str, Any] | None, ids: Mapping[str, int]) -> di
 def _config(base: ByteLevelBPE, *, split_special_tokens: bool) -> dict[str, Any]:
     """Return the `tokenizer_config.json`, without what makes a library rebuild what the file says."""
     kept = {key: base.config[key] for key in KEPT_CONFIG if base.config.get(key) is not None}
+    if kept.get("model_max_length", 0) > MAX_LENGTH:
+        del kept["model_max_length"]  # transformers writes 1e30 for "none", which is no number in JSON
     for role in ROLES:
         if isinstance(kept.get(role), Mapping):  # transformers 4 writes the token with its flags
             kept[role] = kept[role]["content"]

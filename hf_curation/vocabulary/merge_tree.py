@@ -16,6 +16,7 @@ Tokens are numbered here by their place in the base's ids, so that arrays can ho
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Self
 
 from hf_curation.vocabulary.bpe import ByteLevelBPE
@@ -112,7 +113,7 @@ def last_merge(symbols: list[int], ranks: dict[Pair, int], merges: dict[Pair, in
     """Merge symbols until one is left, lowest rank first and leftmost among equals; return the last pair, or None."""
     never = len(ranks)
     while len(symbols) > 2:
-        pairs = list(zip(symbols, symbols[1:], strict=False))
+        pairs = list(pairwise(symbols))
         found = [ranks.get(pair, never) for pair in pairs]
         best = min(found)
         if best == never:

@@ -19,6 +19,7 @@ import numpy as np
 import orjson
 
 from hf_curation.files.atomic import canonical_json
+from hf_curation.vocabulary.byte_level import bytes_of, is_byte_level
 from hf_curation.vocabulary.texts import Texts, as_strings
 
 Backend = Literal["auto", "fast", "plain"]
@@ -127,20 +128,7 @@ def readable(token: str) -> str:
 
     `Ġof` is ` of`; bytes that are no whole character are written as backslash, x and two digits.
     """
-    try:
-        return bytes(BYTE_OF_CHARACTER[character] for character in token).decode(errors="backslashreplace")
-    except KeyError:
-        return token
-
-
-def _byte_of_character() -> dict[str, int]:
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in set(shown)]
-    return {chr(byte): byte for byte in shown} | {chr(256 + i): byte for i, byte in enumerate(hidden)}
-
-
-BYTE_OF_CHARACTER: Final = _byte_of_character()
-"""Byte-level vocabularies spell each byte as a printable character: 0x20 is `Ġ`."""
+    return bytes_of(token).decode(errors="backslashreplace") if is_byte_level(token) else token
 
 
 def _read(tokenizer: Any, revision: str | None) -> tuple[str, str]:  # noqa: ANN401

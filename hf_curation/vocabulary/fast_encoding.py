@@ -28,7 +28,9 @@ def load_fast_encoder(plain: PlainEncoder) -> BulkEncoder:
     Raises:
         NotExactError: if gigatoken is not installed, does not know this kind of tokenizer, or gives other ids.
     """
-    encoder = GigatokenEncoder(plain)
+    from hf_curation.vocabulary.superwords import SuperwordEncoder, has_word_runs  # noqa: PLC0415 - uses this module
+
+    encoder: BulkEncoder = SuperwordEncoder(plain) if has_word_runs(plain.data) else GigatokenEncoder(plain)
     check_exact(encoder, plain)
     return encoder
 

@@ -6,7 +6,7 @@ load Llama-3's vocabulary and a cold cache for the first megabytes: few long tas
 """
 
 import re
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import orjson
@@ -14,8 +14,7 @@ import orjson
 from hf_curation.vocabulary.encoding import BulkEncoder, PlainEncoder
 from hf_curation.vocabulary.probes import PROBES
 from hf_curation.vocabulary.texts import Texts, as_large_strings
-
-_GPT2_WORDS: Final = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+from hf_curation.vocabulary.word_runs import GPT2
 
 
 class NotExactError(Exception):
@@ -100,11 +99,9 @@ def _load(data: dict[str, Any]) -> Any:  # noqa: ANN401
 
 def _plain_words(pre_tokenizer: Any) -> Any:  # noqa: ANN401
     """Return GPT-2's pattern written out as the built-in one that it is, which gigatoken knows by that name only."""
-    parts = (pre_tokenizer or {}).get("pretokenizers", [])
-    if len(parts) < 2 or parts[-2].get("pattern") != {"Regex": _GPT2_WORDS} or parts[-1]["type"] != "ByteLevel":
-        return pre_tokenizer
-    built_in = parts[-1] | {"use_regex": True}
-    return pre_tokenizer | {"pretokenizers": [*parts[:-2], built_in]} if parts[:-2] else built_in
+    steps = (pre_tokenizer or {}).get("pretokenizers", [])
+    is_written_out = len(steps) == 2 and steps[0].get("pattern") == {"Regex": GPT2} and steps[1]["type"] == "ByteLevel"
+    return steps[1] | {"use_regex": True} if is_written_out else pre_tokenizer
 
 
 def _as_awkward(array: Any) -> Any:  # noqa: ANN401

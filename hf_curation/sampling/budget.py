@@ -13,11 +13,11 @@ from fractions import Fraction
 from math import ceil
 from typing import Final
 
-MAX_AMOUNT: Final = 1 << 53
-"""Token sums are kept in doubles here and there, which count exactly up to this."""
+MAX_AMOUNT: Final = 1 << 60
+"""Sums of tokens are 64-bit integers."""
 
 _BUDGET: Final = re.compile(
-    r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)\s*(?P<scale>[kmbt]?)\s*(?P<percent>%?)\s*(?:of\s+)?(?P<unit>[a-z]*)"
+    r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\s*(?P<scale>[kmbt]?)\s*(?P<percent>%?)\s*(?:of\s+)?(?P<unit>[a-z]*)"
 )
 _SCALES: Final = {"": 0, "k": 3, "m": 6, "b": 9, "t": 12}
 _FORMS: Final = "'1%' (of the tokens), '1% documents', '2e9 tokens', '500M tokens' or '5000 documents'"
@@ -28,6 +28,29 @@ class Unit(StrEnum):
 
     TOKENS = "tokens"
     DOCUMENTS = "documents"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """Documents and tokens."""
+
+    num_documents: int = 0
+    """Different ones. Of lanes: those that the lane was the first to take."""
+    num_copies: int = 0
+    num_tokens: int = 0
+    """Of all copies."""
+
+    def of(self, unit: Unit) -> int:
+        """Return the amount as a budget counts it."""
+        return self.num_tokens if unit is Unit.TOKENS else self.num_copies
+
+    def __add__(self, other: "Amount") -> "Amount":
+        """Return both together."""
+        return Amount(
+            num_documents=self.num_documents + other.num_documents,
+            num_copies=self.num_copies + other.num_copies,
+            num_tokens=self.num_tokens + other.num_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +65,7 @@ class Budget:
     def __post_init__(self) -> None:
         assert (self.amount is None) != (self.share is None), self
         if not 0 <= (self.share if self.amount is None else self.amount) <= MAX_AMOUNT:  # type: ignore[operator]
-            raise ValueError(f"a budget is between 0 and 2^53 {self.unit}, got {self}")
+            raise ValueError(f"a budget is at most 2^60 {self.unit}, got {self}")
 
     @classmethod
     def parse(cls, text: "str | Budget") -> "Budget":
@@ -72,12 +95,12 @@ class Budget:
             raise ValueError(f"budget {text!r} is not a whole number of {unit}; write {_FORMS}")
         return cls(unit, amount=int(value))
 
-    def resolve(self, num_tokens: int, num_documents: int) -> int:
-        """Return the amount, given what may be chosen; a share is rounded up, so that it never vanishes."""
+    def resolve(self, available: int) -> int:
+        """Return the amount, given what there is in its unit; a share is rounded up, so that it never vanishes."""
         if self.amount is not None:
             return self.amount
         assert self.share is not None
-        return ceil(self.share * (num_tokens if self.unit is Unit.TOKENS else num_documents))
+        return ceil(self.share * available)
 
     def __str__(self) -> str:
         """Return the form that `parse` reads back to the same budget."""

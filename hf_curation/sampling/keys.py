@@ -16,10 +16,12 @@ JSON exactly and can be found digit by digit (`search`).
 
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Number = TypeVar("Number", np.uint64, np.float64)
 
 HASH_VERSION: Final = "blake2b-64/1"
 """Goes into plans: another value means other documents for the same seed."""
@@ -51,8 +53,8 @@ def mixed(hashes: NDArray[np.uint64], seed: int, stream: str = "") -> NDArray[np
     """Return 64 random bits for every hash: a bijection of 64-bit words, chosen by seed and stream.
 
     Two rounds of the splitmix64 finaliser m: `m(m(hash ^ a) + b)`, where a and b are the two halves, big-endian, of
-    the 16-byte BLAKE2b of `f"{seed}\\0{stream}"`. One round would leave draws with two seeds correlated when their
-    words differ in one bit.
+    the 16-byte BLAKE2b of the seed in decimal, a zero byte and the stream's name. After one round, draws with two
+    seeds would be tied by the difference of their words.
     """
     words = blake2b(f"{seed}\0{stream}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
     first, second = (np.uint64(int.from_bytes(half, "big")) for half in (words[:8], words[8:]))
@@ -101,7 +103,7 @@ def sortable(keys: NDArray[np.float64]) -> NDArray[np.uint64]:
 
 
 def exact_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the natural logarithm of positive normal numbers, within 2 units in the last place, equal to the bit everywhere.
+    """Return the natural logarithm of positive normal numbers, within 2 units in the last place; no machine differs.
 
     x = m 2^e with m in [sqrt(1/2), sqrt(2)); ln m = 2 atanh(t), t = (m - 1) / (m + 1) below 0.172, eleven terms.
     """
@@ -130,8 +132,8 @@ def _finalise(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _in_blocks(
-    function: Callable[[NDArray[np.uint64]], NDArray[np.generic]], values: NDArray[np.uint64], dtype: type[np.generic]
-) -> NDArray[np.generic]:
+    function: Callable[[NDArray[np.uint64]], NDArray[Number]], values: NDArray[np.uint64], dtype: type[Number]
+) -> NDArray[Number]:
     out = np.empty(len(values), dtype=dtype)
     for start in range(0, len(values), _BLOCK):
         out[start : start + _BLOCK] = function(values[start : start + _BLOCK])

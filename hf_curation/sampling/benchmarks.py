@@ -234,7 +234,7 @@ def _find_stored(folder: Path, benchmark: Benchmark, split: str) -> Path | None:
 
 def _datasets() -> Any:  # noqa: ANN401 - loaded here and nowhere else
     try:
-        import datasets  # noqa: PLC0415
+        import datasets  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
     except ImportError as error:
         raise ImportError("datasets is needed to load benchmarks: pip install 'hf-curation[train]'") from error
     return datasets

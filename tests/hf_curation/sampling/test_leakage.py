@@ -87,6 +87,18 @@ def test_one_word_changed_in_every_thirteen_hides_a_copy_and_no_fewer() -> None:
     assert index.find([" ".join(changed)]).num_matches.tolist() == [13]
 
 
+@pytest.mark.parametrize("place", [0, 4080, 4095, 4096, 4097, 4108, 4109, 8181, 20_000])
+def test_a_copy_is_found_wherever_it_stands_in_a_long_text(place: int) -> None:
+    """The compiled kernel works in blocks; no border may hide or double a window."""
+    index = LeakIndex.build(SETS)
+    filler = [f"filler{i}" for i in range(20_000)]
+    text = " ".join([*filler[:place], *words_of(QUESTION), *words_of(SHORT), *filler[place:]])
+    for backend in ("fast", "numpy"):
+        matches = index.find([text, text], backend=backend)
+        assert matches.num_matches.tolist() == [len(words_of(QUESTION)) - 12 + 1] * 2
+        assert matches.set_index.tolist() == [0, 0]
+
+
 def test_short_texts_are_matched_whole_and_the_shortest_are_counted() -> None:
     index = LeakIndex.build(SETS)
     assert [(one.name, one.num_texts, one.num_whole, one.num_too_short) for one in index.sets] == [

@@ -11,6 +11,7 @@ from datatrove_steps.readers import ReadDocuments
 from datatrove_steps.refine import RefineChunks, RefineDocuments
 from datatrove_steps.refine_plan import RefineConfig
 from datatrove_steps.tokenize import MergeTokenStore, TokenizeDocuments
+from datatrove_steps.tokenize_pipeline import TokenizeConfig, tokenize_documents
 from datatrove_steps.writers import WriteJsonl, WriteParquet
 
 __all__ = [
@@ -25,10 +26,12 @@ __all__ = [
     "RefineChunks",
     "RefineConfig",
     "RefineDocuments",
+    "TokenizeConfig",
     "TokenizeDocuments",
     "WriteJsonl",
     "WriteParquet",
     "infer_columns",
     "record_custody",
     "refine_pipeline",
+    "tokenize_documents",
 ]

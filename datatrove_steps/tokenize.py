@@ -6,17 +6,23 @@ tasks give equal shards byte for byte. A task that is run again replaces its sha
 
 Metadata columns go beside the tokens as they are; the prefix is made from them at training time, so that another
 template needs no second store.
+
+`tokenize_documents` (`tokenize_pipeline`) puts reader, step and merge together for a whole folder of documents; by
+itself the step goes into any pipeline of datatrove's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
+from datatrove_steps.columns import describe_columns
 from datatrove_steps.documents import batches, why_unsound
-from datatrove_steps.tables import make_field
+from datatrove_steps.ledger import FinishedPart, Ledger
+from datatrove_steps.tables import Schema, make_field, to_batch
 from hf_curation.files.accounts import StageAccount
 from hf_curation.packing import ShardWriter, token_dtype
 from hf_curation.packing.encode import PageEncoder, load_encoder
@@ -36,8 +42,12 @@ class TokenizeDocuments(PipelineStep):  # type: ignore[misc]
         tokenizer: name of a repository, or a folder with `tokenizer.json`; loaded where the step runs.
         revision: of the repository.
         columns: metadata columns to keep, by name with their types (`string`, `int64`, `double`, `list<string>`, ...),
-            or names of string columns.
+            or names of string columns, or a `pyarrow.Schema` (see `infer_columns`).
+        strict: raise for a value that its column's type cannot hold; False: null in its place, and the count
+            `misfit_<column>`.
         batch_size: the most documents that are encoded together.
+        ledger: shared with `PublishRank`, in a pipeline that ends with one; without it the step keeps manifests of
+            its own, for `MergeTokenStore`.
     """
 
     type = "🔢 - TOKENIZER"
@@ -49,22 +59,21 @@ class TokenizeDocuments(PipelineStep):  # type: ignore[misc]
         tokenizer: str,
         *,
         revision: str | None = None,
-        columns: Mapping[str, str] | Sequence[str] = ("url",),
+        columns: Mapping[str, str] | Sequence[str] | Schema = ("url",),
+        strict: bool = True,
         batch_size: int = 512,
+        ledger: Ledger | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if isinstance(columns, str):
-            raise ValueError(f"columns takes a list of names or a mapping, got the string {columns!r}")
         self.output_folder = _local(output_folder)
         self.tokenizer = str(tokenizer)
         self.revision = revision
-        self.columns = dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, "string")
+        self.schema = _schema(columns)
+        self.strict = strict
         self.batch_size = batch_size
-        if taken := sorted(_RESERVED & self.columns.keys()):
-            raise ValueError(f"the store has a column {taken[0]!r} of its own; leave it out of columns")
-        self._types()
+        self.ledger = ledger
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Write the shard of one rank.
@@ -78,23 +87,40 @@ class TokenizeDocuments(PipelineStep):  # type: ignore[misc]
         config = {
             "tokenizer": encoder.name,
             "vocabulary_sha256": encoder.vocabulary_sha256,
-            "columns": self.columns,
+            "columns": describe_columns(self.schema),
         }
-        begin_shard(self.output_folder, rank, config)
+        if self.ledger is None:
+            begin_shard(self.output_folder, rank, config)
         path = self.output_folder / "tokens" / f"{rank:05d}.arrow"
-        writer, account = ShardWriter(path, token_dtype(encoder.max_token_id), self._types()), StageAccount()
+        types = {field.name: field.type for field in self.schema}
+        writer, account = ShardWriter(path, token_dtype(encoder.max_token_id), types), StageAccount()
+        is_done = False
         try:
             for batch in batches(data or (), self.batch_size):
                 with self.track_time("batch"):
                     kept = self._write(batch, encoder, writer, account)
                 yield from kept
             account.check("tokenize")
-            shard = writer.close()
+            account.totals["tokens"] = writer.num_tokens
+            self._finish(writer, account, config, rank, world_size)
+            is_done = True
         finally:
-            writer.discard()  # harmless once it is published
-        manifest = ShardManifest(rank=rank, world_size=world_size, config=config, shard=shard, account=account)
-        manifest.write(self.output_folder)
-        self._report(account, shard.num_tokens)
+            if not is_done:
+                writer.discard()
+        self._report(account)
+
+    def _finish(
+        self, writer: ShardWriter, account: StageAccount, config: Mapping[str, Any], rank: int, world_size: int
+    ) -> None:
+        """Publish the shard, or hand it to whoever publishes everything of this rank."""
+        if self.ledger is None:
+            shard = writer.close()
+            manifest = ShardManifest(rank=rank, world_size=world_size, config=config, shard=shard, account=account)
+            manifest.write(self.output_folder)
+            return
+        page = self.ledger.page(rank)
+        page.parts.append(FinishedPart(writer.finish(), writer.num_documents))
+        page.close_stage("tokenize", account)
 
     def _write(
         self, batch: Sequence[Document], encoder: PageEncoder, writer: ShardWriter, account: StageAccount
@@ -108,22 +134,30 @@ class TokenizeDocuments(PipelineStep):  # type: ignore[misc]
                 sound.append(doc)
             else:
                 account.dropped[reason] += 1
-        kept = []
-        for doc, ids in zip(sound, encoder.encode([doc.text for doc in sound]), strict=True):
-            if ids:
-                writer.add(str(doc.id), ids, doc.metadata)
-                kept.append(doc)
-            else:
-                account.dropped["no_tokens"] += 1
+        encoded = zip(sound, encoder.encode([doc.text for doc in sound]), strict=True)
+        pairs = [(doc, ids) for doc, ids in encoded if ids]
+        if len(pairs) < len(sound):
+            account.dropped["no_tokens"] += len(sound) - len(pairs)
+        kept = [doc for doc, _ in pairs]
+        for (doc, ids), metadata in zip(pairs, self._metadata(kept, account), strict=True):
+            writer.add(str(doc.id), ids, metadata)
         account.num_out += len(kept)
         return kept
 
-    def _types(self) -> dict[str, Any]:
-        return {name: make_field(name, kind).type for name, kind in self.columns.items()}
+    def _metadata(self, documents: Sequence[Document], account: StageAccount) -> Iterator[Mapping[str, Any]]:
+        """Yield the columns of each document as the store takes them."""
+        if self.strict:
+            return (doc.metadata for doc in documents)
+        batch = to_batch(documents, self.schema)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            num_given = sum(doc.metadata.get(name) is not None for doc in documents)
+            if misfits := num_given - (len(column) - column.null_count):
+                account.totals[f"misfit_{name}"] += misfits
+        return iter(batch.to_pylist())
 
-    def _report(self, account: StageAccount, num_tokens: int) -> None:
+    def _report(self, account: StageAccount) -> None:
         counts = {"total": account.num_in, "forwarded": account.num_out, "dropped": account.num_dropped}
-        counts |= {f"dropped_{reason}": count for reason, count in account.dropped.items()} | {"tokens": num_tokens}
+        counts |= {f"dropped_{reason}": count for reason, count in account.dropped.items()} | account.totals
         for name, count in counts.items():
             self.stat_update(name, value=count, unit="task")
 
@@ -161,3 +195,14 @@ def _local(folder: str | Path) -> Path:
     if "://" in str(folder):
         raise ValueError(f"{folder} is not a local folder; a token store is read by memory map")
     return Path(folder).absolute()
+
+
+def _schema(columns: Mapping[str, str] | Sequence[str] | Schema) -> Schema:
+    if isinstance(columns, str):
+        raise ValueError(f"columns takes a list of names or a mapping, got the string {columns!r}")
+    if not isinstance(columns, pa.Schema):
+        named = columns if isinstance(columns, Mapping) else dict.fromkeys(columns, "string")
+        columns = pa.schema([make_field(name, kind) for name, kind in named.items()])
+    if taken := sorted(_RESERVED & set(columns.names)):
+        raise ValueError(f"the store has a column {taken[0]!r} of its own; leave it out of columns")
+    return columns

@@ -15,6 +15,7 @@ VERBS: dict[str, str] = {
     "refine": "clean documents with programs that a refiner writes",
     "refiner": "measure refiners, and make training data for them",
     "report": "draw what a refining run did as one HTML file",
+    "tokenize": "turn documents into a token store for training",
 }
 
 

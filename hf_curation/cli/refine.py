@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_curation.cli.launching import add_slurm, explain_failure, parse_slurm
 from hf_curation.cli.watching import Progress, stderr_to
 
 if TYPE_CHECKING:
@@ -45,13 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-original", action="store_true", help="keep the text as it came, for reports")
     parser.add_argument("--max-removed-fraction", type=float, help="keep a page that would lose more (default: 0.95)")
     parser.add_argument("--overwrite", action="store_true", help="remove what a run has written to OUTPUT before")
-    parser.add_argument(
-        "--slurm",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="submit to Slurm; time= and partition= at least",
-    )
+    add_slurm(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
 
 
@@ -68,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = _config(args)
     output = Path(config.output).expanduser().absolute()
-    slurm = _parse_slurm(args.slurm)
+    slurm = parse_slurm(args.slurm)
     with lock_folder(output) if slurm is None else nullcontext():
         executor = refine_pipeline(config, slurm=slurm)
         plan: Plan = executor.pipeline[0].plan
@@ -80,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             with stderr_to(output / "logs" / "stderr.log") as screen, Progress(output, plan.world_size, screen):
                 executor.run()
         except RanksFailedError as error:
-            return _explain_failure(error.failures, output, plan)
+            return explain_failure(error.failures, output, plan)
         seconds = time.monotonic() - started
     if (output / "summary.json").exists():
         _report(output, done_before, seconds, as_json=args.json)
@@ -115,47 +110,12 @@ def _config(args: argparse.Namespace) -> "RefineConfig":
     )
 
 
-def _parse_slurm(pairs: list[str]) -> dict[str, Any] | None:
-    """Turn `KEY=VALUE`s into arguments of datatrove's Slurm executor; keys that it does not know go to sbatch."""
-    if not pairs:
-        return None
-    from inspect import signature
-
-    from datatrove.executor.slurm import SlurmPipelineExecutor
-
-    known = signature(SlurmPipelineExecutor).parameters
-    sbatch: dict[str, Any] = {}
-    slurm: dict[str, Any] = {"venv_path": str(Path(sys.prefix, "bin", "activate")), "sbatch_args": sbatch}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise ValueError(f"--slurm takes KEY=VALUE, got {pair!r}")
-        (slurm if key in known else sbatch)[key] = int(value) if value.isdigit() else value
-    return slurm
-
-
 def _num_done(output: Path, plan: "Plan") -> int:
     """Return how many documents the tasks read that were finished before this launch."""
     from hf_curation.files.manifest import Manifest, finished_ranks, manifest_path
 
     manifests = [Manifest.read(manifest_path(output, rank)) for rank in finished_ranks(output, plan)]
     return sum(manifest.stages["read"].num_in for manifest in manifests)
-
-
-def _explain_failure(failures: dict[int, str], output: Path, plan: "Plan") -> int:
-    from hf_curation.files.manifest import finished_ranks
-
-    if len(finished_ranks(output, plan)) == plan.world_size:
-        print(f"every task is finished, but the run as a whole is not right: {failures[0]}", file=sys.stderr)
-        return 1
-    for rank, reason in sorted(failures.items()):
-        print(f"task {rank} failed: {reason}", file=sys.stderr)
-    print(
-        f"{len(failures)} of {plan.world_size} tasks failed and published nothing; the others are finished. "
-        f"Run the same command again to do the rest. Logs: {output / 'logs' / 'logs'}",
-        file=sys.stderr,
-    )
-    return 1
 
 
 def _report(output: Path, done_before: int, seconds: float, *, as_json: bool) -> None:

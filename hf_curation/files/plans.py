@@ -23,7 +23,7 @@ OUTPUT_PARTS: Final = ("data", "tokens", "dropped", "quarantine")
 _OF_SELECTION: Final = (
     *("targets", "held_out", "leakage.npz", "counts", "model.npz", "weights", "choice.json", "evidence.json"),
 )
-_OF_STORE: Final = ("prefixes", "store.json")
+_OF_STORE: Final = ("encoder", "prefixes", "store.json")
 _FILES: Final = ("README.md", "summary.json", "plan.json")
 _OURS: Final = (
     "manifests",

@@ -1,0 +1,56 @@
+"""What every verb that runs tasks shares: where they run, and what is said when some of them failed."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hf_curation.files.plans import Plan
+
+
+def add_slurm(parser: argparse.ArgumentParser) -> None:
+    """Declare `--slurm KEY=VALUE`, which may be given many times."""
+    parser.add_argument(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="submit to Slurm; time= and partition= at least",
+    )
+
+
+def parse_slurm(pairs: list[str]) -> dict[str, Any] | None:
+    """Turn `KEY=VALUE`s into arguments of datatrove's Slurm executor; keys that it does not know go to sbatch."""
+    if not pairs:
+        return None
+    from inspect import signature
+
+    from datatrove.executor.slurm import SlurmPipelineExecutor
+
+    known = signature(SlurmPipelineExecutor).parameters
+    sbatch: dict[str, Any] = {}
+    slurm: dict[str, Any] = {"venv_path": str(Path(sys.prefix, "bin", "activate")), "sbatch_args": sbatch}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ValueError(f"--slurm takes KEY=VALUE, got {pair!r}")
+        (slurm if key in known else sbatch)[key] = int(value) if value.isdigit() else value
+    return slurm
+
+
+def explain_failure(failures: dict[int, str], output: Path, plan: "Plan") -> int:
+    """Say on stderr why tasks failed, by rank, and what to do; return the exit code."""
+    from hf_curation.files.manifest import finished_ranks
+
+    if len(finished_ranks(output, plan)) == plan.world_size:
+        print(f"every task is finished, but the run as a whole is not right: {failures[0]}", file=sys.stderr)
+        return 1
+    for rank, reason in sorted(failures.items()):
+        print(f"task {rank} failed: {reason}", file=sys.stderr)
+    print(
+        f"{len(failures)} of {plan.world_size} tasks failed and published nothing; the others are finished. "
+        f"Run the same command again to do the rest. Logs: {output / 'logs' / 'logs'}",
+        file=sys.stderr,
+    )
+    return 1

@@ -23,6 +23,7 @@ from hf_curation.sampling.rules import ChoiceRules
 from hf_curation.sampling.search import Copies, search
 
 MAX_HELD: Final = 1 << 20
+_ALL: Final = -1  # in place of the code of a source
 
 
 def choose(
@@ -111,7 +112,7 @@ class _Chooser:
         exact = {self.source_names.index(name) for name in self.rules.exact_sources}
         bounds = {code: quota_at[code] if code in exact else cap_at[code] for code in exact | caps.keys()}
         begun = [*served, replace(lane, points=Points(NOTHING, quota_at))]
-        (fill,) = self._search(begun, lane, {None: rest}, Points(end, bounds)).values()
+        (fill,) = self._search(begun, lane, {_ALL: rest}, Points(end, bounds)).values()
         return Points(
             fill,
             {
@@ -121,9 +122,9 @@ class _Chooser:
         )
 
     def _search(
-        self, served: Sequence[Lane], lane: Lane, limits: Mapping[int | None, int], bounds: Points
-    ) -> dict[int | None, Point]:
-        """Return where the order of a lane reaches each limit: within a source, or in all sources under None.
+        self, served: Sequence[Lane], lane: Lane, limits: Mapping[int, int], bounds: Points
+    ) -> dict[int, Point]:
+        """Return where the order of a lane reaches each limit: within a source, or in all sources under `_ALL`.
 
         Copies that were served before or lie past the bounds do not count.
         """
@@ -149,13 +150,13 @@ class _Chooser:
         candidates: Candidates,
         served: Sequence[Lane],
         lane: Lane,
-        codes: Sequence[int | None],
+        codes: Sequence[int],
         bounds: Points,
     ) -> Copies:
         pools = np.zeros(len(candidates), dtype=np.int32)
-        if codes != [None]:
+        if codes != [_ALL]:
             table = np.full(len(self.source_names) + 1, -1, dtype=np.int32)  # the last row is of no source
-            table[codes] = np.arange(len(codes))
+            table[np.asarray(codes)] = np.arange(len(codes))
             pools = table[candidates.source_codes()]
             candidates, pools = candidates.take(pools >= 0), pools[pools >= 0]
         keys = lane.keys(candidates, self.rules)

@@ -52,7 +52,7 @@ class ChoiceRules:
     source_quotas: Mapping[str, float] = field(default_factory=dict)
     """Source -> at least this share of the budget; exactly this share where the cap is the same."""
     max_repeats: int = 1
-    """Copies of a document at most. Second copies follow when all first ones (of a source, for its quota) are taken."""
+    """Copies of a document at most. Second copies follow when all first ones (of a source, for a quota) are taken."""
     min_tokens: int = 0
     """Shorter documents are not candidates."""
     allow_equal_ids: bool = False

@@ -6,10 +6,12 @@ Refining pages is `hf-curation refine`; this verb is about the refiner itself. D
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hf_curation.evaluation.gold_pages import GoldPage, PageKeys
     from hf_curation.evaluation.refiner_figures import EvaluationSet, RefinerFigures
     from hf_curation.refiners.base import Refiner
@@ -20,6 +22,12 @@ _EPILOG = """examples:
   hf-curation refiner evaluate out/adapter pages.jsonl.gz --preset generic-chunk --split test
   hf-curation refiner evaluate http://localhost:8000/v1 pages.parquet --model NAME --clean-key clean --json
 """
+_MAKE_EPILOG = """examples:
+  hf-curation refiner make-data pages.jsonl.gz out/data
+  hf-curation refiner make-data pages.jsonl.gz out/data --config config.yaml --set noise.untouched=0.3
+  hf-curation refiner make-data pages.jsonl.gz out/data --set teacher.labels=[rewrite] \\
+      --set teacher.base_url=http://localhost:8000/v1 --set teacher.model=NAME
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     evaluate = actions.add_parser("evaluate", help=what, description=what, epilog=_EPILOG)
     evaluate.formatter_class = argparse.RawDescriptionHelpFormatter
     _add_evaluate(evaluate)
+    what = "make training data for a refiner from pages with clean text, or with the help of a teacher"
+    make = actions.add_parser("make-data", help=what, description=what, epilog=_MAKE_EPILOG)
+    make.formatter_class = argparse.RawDescriptionHelpFormatter
+    _add_make_data(make)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sub-verb; return the exit code."""
-    return _evaluate(args)
+    return _evaluate(args) if args.action == "evaluate" else _make_data(args)
 
 
 def add_page_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +85,76 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("train", "validation", "test"), help="only pages of these domains")
     parser.add_argument("--test-fold", type=int, default=0, help="of --split: which of five folds is the test (0)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def _add_make_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help="JSONL or Parquet; with clean text, or for a teacher")
+    parser.add_argument("output", metavar="OUTPUT", help="folder of the set; a teacher's answers stay there")
+    parser.add_argument("--config", metavar="FILE", help="YAML file of settings (recipes/train_refiner/config.yaml)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file's")
+    add_page_arguments(parser)
+    parser.add_argument("--push", metavar="YOU/DATA", help="upload the set to the Hub when it is made")
+    parser.add_argument("--public", action="store_true", help="of --push: a new repository is not private")
+    parser.add_argument("--dry-run", action="store_true", help="of --push: say what would be sent, send nothing")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _make_data(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from hf_curation.config import resolve
+    from hf_curation.evaluation.gold_pages import read_gold_pages
+    from hf_curation.files.lock import lock_folder
+    from hf_curation.refiners.training import TrainingDataConfig, make_training_set, write_training_set
+
+    if (args.public or args.dry_run) and not args.push:
+        raise ValueError("--public and --dry-run are about --push YOU/DATA, which is not given")
+    config = resolve(TrainingDataConfig, args.config, [f"--{pair}" for pair in args.set])
+    output = Path(args.output).expanduser().absolute()
+    skipped: Counter[str] = Counter()
+    needs_clean = not config.teacher.labels
+    pages = list(
+        read_gold_pages(args.data, keys=page_keys(args), limit=args.limit, skipped=skipped, needs_clean=needs_clean)
+    )
+    with lock_folder(output):
+        made = make_training_set(pages, config, answers=output / "answers.sqlite")
+        report = write_training_set(made, output, config, skipped=skipped)
+    if args.json:
+        import orjson
+
+        print(orjson.dumps(report).decode())
+    else:
+        print("\n".join(_summary(report)))
+        print(f"Hint: {output / 'README.md'} shows examples, and what was left out", file=sys.stderr)
+    return _push(output, args) if args.push else 0
+
+
+def _summary(report: dict[str, Any]) -> Iterator[str]:
+    yield f"✓ {report['examples']:,} examples from {report['pages']:,} pages"
+    for split, found in report["by_split"].items():
+        for stage, kinds in found["kinds"].items():
+            shown = ", ".join(f"{kind} {number:,}" for kind, number in kinds.items())
+            yield f"  {split:<11}{stage:<9} {sum(kinds.values()):>7,}  {shown}"
+    left_out = ", ".join(f"{reason} {number:,}" for reason, number in report["windows_excluded"].items())
+    yield f"  windows left out: {left_out or 'none'}"
+    for kind, reasons in report["pages_excluded"].items():
+        yield f"  pages without {kind} labels: " + ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
+    if (teacher := report.get("teacher")) is not None:
+        yield (
+            f"  teacher: {teacher['requests']:,} requests, {teacher['prompt_tokens']:,} tokens read, "
+            f"{teacher['output_tokens']:,} written; {teacher['from_cache']:,} answers from the cache"
+        )
+
+
+def _push(output: "Path", args: argparse.Namespace) -> int:
+    from hf_curation.hub.training_data import push_training_set
+
+    done = push_training_set(output, args.push, private=not args.public, dry_run=args.dry_run)
+    size = sum(num_bytes for _, num_bytes in done.files)
+    what = f"{len(done.files)} files, {size:,} bytes, {'private' if done.private else 'public'} if new"
+    where = f"would be sent to {done.repo_id}" if done.commit_url is None else f"sent: {done.commit_url}"
+    print(f"{what}; {where}", file=sys.stderr)
+    return 0
 
 
 def _evaluate(args: argparse.Namespace) -> int:

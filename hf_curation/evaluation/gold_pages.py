@@ -60,6 +60,7 @@ def read_gold_pages(
     keys: PageKeys | None = None,
     limit: int | None = None,
     skipped: Counter[str] | None = None,
+    needs_clean: bool = True,
 ) -> Iterator[GoldPage]:
     """Yield the pages of a file, folder, pattern or `hf://...` in the order of names and records.
 
@@ -67,6 +68,7 @@ def read_gold_pages(
         source: JSONL (plain or compressed) or Parquet.
         keys: The names of the columns.
         limit: The most records to read.
+        needs_clean: Whether it is an error that no record has a clean text.
         skipped: Records that cannot be read are counted here: `bad_json`, `bad_record`, `record_too_long`, `no_text`.
 
     Raises:
@@ -87,7 +89,7 @@ def read_gold_pages(
             num_pages += 1
             has_clean = has_clean or page.clean is not None
             yield page
-    if not has_clean:
+    if needs_clean and not has_clean:
         what = f"none of {num_pages} pages has" if num_pages else "no page was read that has"
         raise ValueError(f"{source}: {what} a clean text under {keys.clean!r}; name its column with --clean-key")
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hf_curation.sampling.features import Counts, Featurizer, Floats, TextScores, TextSizes
+from hf_curation.sampling.features import Counts, Floats, TextScores, TextSizes
 from hf_curation.sampling.mix64 import Buckets, Hashes, buckets_of, combine_hashes, id_hashes, word_hash
 from hf_curation.sampling.spec import FeatureSpec
 from hf_curation.sampling.words import find_words
@@ -50,14 +50,14 @@ class PlainFeaturizer:
 
     def __init__(self, spec: FeatureSpec, tokenizer: Tokenizer, buckets_of_run: BucketsOf) -> None:
         self.spec = spec
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._buckets = buckets_of_run
 
     def count(self, texts: Texts, counts_B: Counts) -> TextSizes:
         """Add the n-grams of `texts` to `counts_B`."""
         check_counts(counts_B, self.spec)
         num_tokens, num_ngrams = [], []
-        for tokens in self._tokenizer.split(texts):
+        for tokens in self.tokenizer.split(texts):
             buckets = self._buckets(tokens)
             for of_order in buckets:
                 np.add.at(counts_B, of_order, 1)
@@ -78,8 +78,8 @@ class PlainFeaturizer:
 
     def ngrams(self, text: str) -> list[tuple[str, int]]:
         """Return the n-grams of one text, readable, with their buckets."""
-        tokens = next(self._tokenizer.split([text]))
-        readable = self._tokenizer.readable(tokens)
+        tokens = next(self.tokenizer.split([text]))
+        readable = self.tokenizer.readable(tokens)
         glue = " " if self.spec.uses_words else "|"
         return [
             (glue.join(readable[start : start + order]), int(bucket))
@@ -90,7 +90,7 @@ class PlainFeaturizer:
     def _score(self, texts: Texts, table_B: Floats, chunk_tokens: int | None, length_exponent: float) -> TextScores:
         table_TB = check_table(table_B, self.spec)
         sums, sizes = [], []
-        for tokens in self._tokenizer.split(texts):
+        for tokens in self.tokenizer.split(texts):
             step = chunk_tokens or max(len(tokens), 1)
             total_T, num_ngrams, num_chunks = np.zeros(len(table_TB)), 0, 0
             for start in range(0, len(tokens), step):
@@ -200,7 +200,7 @@ class Sha256Buckets:
         return buckets
 
 
-def load_plain(spec: FeatureSpec) -> Featurizer:
+def load_plain(spec: FeatureSpec) -> PlainFeaturizer:
     """Return the plain featurizer of a spec."""
     tokenizer = Words(spec) if spec.uses_words else TokenIds(spec)
     return PlainFeaturizer(spec, tokenizer, Sha256Buckets(spec) if spec.hash == "sha256" else Mix64Buckets(spec))

@@ -1,0 +1,151 @@
+"""The compiled featurizer: text goes from Arrow's buffers through the kernels, and no Python object is made of it.
+
+Measured in process against data-selection on one core: see `recipes/benchmarks/scoring.py`. Importing this module costs
+numba (0.3 s); the first call of a process reads kernels from numba's cache on disk, or compiles them once a machine.
+
+One object is for one thread: its buffers are used again from call to call.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from hf_curation.sampling.features import Counts, Featurizer, Floats, TextScores, TextSizes
+from hf_curation.sampling.kernels.code_points import code_point_table
+from hf_curation.sampling.kernels.documents import (
+    SLACK,
+    Settings,
+    count_documents,
+    make_scratch,
+    score_documents,
+)
+from hf_curation.sampling.kernels.dsir import WordMemory, make_memory
+from hf_curation.sampling.kernels.words import NEEDS_PYTHON
+from hf_curation.sampling.plain import check_chunk, check_counts, check_table, load_plain
+from hf_curation.sampling.spec import FeatureSpec
+from hf_curation.vocabulary.texts import Texts, as_large_strings, is_arrow
+
+BATCH_TEXTS = 256
+"""Texts that are taken from a list at once: enough to hide the call, few enough to stay in the second cache."""
+Kernel: TypeAlias = Callable[[Any, Any, int, Floats, Counts], int]
+"""Reads texts from a given number on; returns how far it came."""
+
+MEMORY_WORDS = 1 << 19
+MEMORY_BYTES = 1 << 23
+MEMORY_PAIRS = 1 << 20
+
+
+class FastFeaturizer:
+    """A featurizer whose work is done in kernels; see `hf_curation.sampling.features.Featurizer`."""
+
+    backend = "fast"
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self.spec = spec
+        self.num_lowered_by_python = 0
+        """Documents so far that hold a letter whose lower case only Python knows (capital sigma, and 25 others)."""
+        self._plain = load_plain(spec)
+        self._encoder = getattr(self._plain.tokenizer, "encoder", None)
+        self._code_points = code_point_table() if spec.uses_words else None
+        self._memory_factor = 1
+        self._memory = self._empty_memory()
+        self._scratch = make_scratch(1 << 16)
+
+    def count(self, texts: Texts, counts_B: Counts) -> TextSizes:
+        """Add the n-grams of `texts` to `counts_B`."""
+        check_counts(counts_B, self.spec)
+        settings = self._settings()
+
+        def kernel(data: Any, offsets: Any, first: int, _: Floats, sizes_N3: Counts) -> int:
+            fixed = (settings, self._code_points, self._scratch, self._memory)
+            return int(count_documents(data, offsets, first, *fixed, counts_B, sizes_N3))
+
+        _, sizes_3N = self._read(texts, kernel, 0)
+        return TextSizes(sizes_3N[0], sizes_3N[1])
+
+    def score(self, texts: Texts, table_B: Floats) -> TextScores:
+        """Sum a table over the n-grams of each text."""
+        return self._score(texts, table_B, self._settings())
+
+    def score_chunks(
+        self, texts: Texts, table_B: Floats, chunk_tokens: int, *, length_exponent: float = 0.0
+    ) -> TextScores:
+        """Score pieces of `chunk_tokens` tokens and average them."""
+        check_chunk(chunk_tokens)
+        return self._score(texts, table_B, self._settings(chunk_tokens, length_exponent))
+
+    def ngrams(self, text: str) -> list[tuple[str, int]]:
+        """Return the n-grams of one text, readable, with their buckets."""
+        return self._plain.ngrams(text)
+
+    def _settings(self, chunk_tokens: int = 0, length_exponent: float = 0.0) -> Settings:
+        case_bit = np.uint8(32 if self.spec.lower else 0)
+        return Settings(
+            self.spec.max_order, np.uint64(self.spec.num_buckets), case_bit, chunk_tokens, float(length_exponent)
+        )
+
+    def _score(self, texts: Texts, table_B: Floats, settings: Settings) -> TextScores:
+        table_TB = _read_only(check_table(table_B, self.spec))
+
+        def kernel(data: Any, offsets: Any, first: int, sums_NT: Floats, sizes_N3: Counts) -> int:
+            fixed = (settings, self._code_points, self._scratch, self._memory)
+            return int(score_documents(data, offsets, first, *fixed, table_TB, sums_NT, sizes_N3))
+
+        sums_NT, sizes_3N = self._read(texts, kernel, len(table_TB))
+        return TextScores(sums_NT[:, 0] if table_B.ndim == 1 else sums_NT, *sizes_3N)
+
+    def _read(self, texts: Texts, kernel: Kernel, num_targets: int) -> tuple[Floats, Counts]:
+        """Run a kernel over all texts; return sums, float64[N, T], and tokens, n-grams and pieces, int64[3, N]."""
+        sums, sizes = [np.zeros((0, num_targets))], [np.zeros((0, 3), np.int64)]
+        size = len(texts) if is_arrow(texts) else BATCH_TEXTS
+        for start in range(0, len(texts), max(size, 1)):
+            part = texts if size == len(texts) else texts[start : start + size]
+            sums_NT, sizes_N3 = self._read_batch(part, kernel, num_targets)
+            sums.append(sums_NT)
+            sizes.append(sizes_N3)
+        return np.concatenate(sums), np.ascontiguousarray(np.concatenate(sizes).T)
+
+    def _read_batch(self, texts: Texts, kernel: Kernel, num_targets: int) -> tuple[Floats, Counts]:
+        data, offsets, strings = self._open(texts)
+        sums_NT, sizes_N3 = np.zeros((len(offsets) - 1, num_targets)), np.zeros((len(offsets) - 1, 3), np.int64)
+        longest = int(np.diff(offsets).max(initial=0))
+        if longest + SLACK > len(self._scratch.lowered):
+            self._scratch = make_scratch(longest)
+        stuck, done = -1, kernel(data, offsets, 0, sums_NT, sizes_N3)
+        while done < len(sums_NT):
+            # The memory of words was full. If it was empty when this text began, the text alone needs a larger one.
+            self._memory_factor *= 2 if done == stuck else 1
+            self._memory = self._empty_memory()
+            stuck, done = done, kernel(data, offsets, done, sums_NT, sizes_N3)
+        left_N = np.flatnonzero(sizes_N3[:, 0] == NEEDS_PYTHON)
+        if len(left_N):
+            self.num_lowered_by_python += len(left_N)
+            lowered = [strings[int(row)].as_py().lower() for row in left_N]
+            sums_NT[left_N], sizes_N3[left_N] = self._read_batch(lowered, kernel, num_targets)
+        return sums_NT, sizes_N3
+
+    def _open(self, texts: Texts) -> tuple[Any, Counts, Any]:
+        """Return what a kernel reads: bytes or ids, where each text starts in them, and the texts as an Arrow array."""
+        if self._encoder is not None:
+            ids, offsets = self._encoder.encode(texts)
+            return _read_only(ids), offsets, None
+        strings = as_large_strings(texts)
+        if is_arrow(texts):
+            strings.validate(full=True)  # a column of a file may hold bytes that are no UTF-8
+        _, starts, data = strings.buffers()
+        offsets = np.frombuffer(starts, np.int64)[strings.offset : strings.offset + len(strings) + 1].copy()
+        return np.frombuffer(data or b"", np.uint8), offsets, strings
+
+    def _empty_memory(self) -> WordMemory | None:
+        if self.spec.hash != "sha256":
+            return None
+        factor = self._memory_factor
+        return make_memory(MEMORY_WORDS * factor, MEMORY_BYTES * factor, MEMORY_PAIRS)
+
+
+def _read_only(array: Any) -> Any:  # noqa: ANN401
+    """Return a view that cannot be written: arrays that can are another type to numba, and would compile again."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,38 @@
+"""One table of all code points: class and lower case, taken from Python's own `str` methods."""
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+
+OTHER: Final = 0
+WORD: Final = 1
+SPACE: Final = 2
+BY_PYTHON: Final = 3
+"""A letter whose lower case is another number of bytes long, or depends on its neighbours (capital sigma)."""
+
+_SURROGATES: Final = range(0xD800, 0xE000)
+_CASED_END: Final = 0x20000
+_CAPITAL_SIGMA: Final = 0x3A3
+
+
+@lru_cache(maxsize=1)
+def code_point_table() -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """Return uint32[0x110000]: the code point's lower case, times 4, plus its class. 0.1 s, 4.5 MB."""
+    lower = np.arange(0x110000, dtype=np.uint32)
+    kind = np.zeros(0x110000, np.uint32)
+    everything = "".join(map(chr, range(_SURROGATES.start))) + "?" * len(_SURROGATES)
+    everything += "".join(map(chr, range(_SURROGATES.stop, 0x110000)))
+    for pattern, number in ((r"\w+", WORD), (r"\s+", SPACE)):
+        for run in re.finditer(pattern, everything):
+            kind[run.start() : run.end()] = number
+    kind[_SURROGATES.start : _SURROGATES.stop] = OTHER
+    assert everything[_CASED_END:].lower() == everything[_CASED_END:], "letters have case beyond U+1FFFF"
+    for point, letter in enumerate(everything[:_CASED_END]):
+        if (small := letter.lower()) != letter:
+            if point == _CAPITAL_SIGMA or len(small.encode()) != len(letter.encode()):
+                kind[point] = BY_PYTHON
+            else:
+                lower[point] = ord(small)
+    return lower << 2 | kind

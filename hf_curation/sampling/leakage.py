@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from hf_curation.sampling.leakage_words import HASH_VERSION, U64, WORD_RE, WordHasher, window_keys
+from hf_curation.sampling.leakage_words import HASH_VERSION, U64, WORD_RE, WordHasher, has_numba, window_keys
 
 I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
@@ -139,7 +139,7 @@ class LeakIndex:
         """
         if backend not in {"auto", "fast", "numpy"}:
             raise ValueError(f"backend must be auto, fast or numpy, got {backend!r}")
-        if backend != "numpy" and (backend == "fast" or _has_numba()):
+        if backend != "numpy" and (backend == "fast" or has_numba()):
             from hf_curation.sampling.leakage_fast import find_fast  # noqa: PLC0415 - numba compiles on import
 
             return find_fast(self, texts)
@@ -286,9 +286,3 @@ class _Builder:
         """Yield the sets with their counts."""
         for name, (num_texts, num_whole, num_too_short) in self.counts.items():
             yield LeakSet(name, num_texts, num_whole, num_too_short)
-
-
-def _has_numba() -> bool:
-    from importlib.util import find_spec  # noqa: PLC0415
-
-    return find_spec("numba") is not None

@@ -3,10 +3,12 @@
 
 Bytes become code points, code points word hashes by the fold table, a block of 4,096 hashes at a time (so one document
 of 100 MB takes no more memory than a small one). Over a block two polynomials roll: over n words, and over `min_words`
-for the ends of texts that are matched whole. Each window first asks a bitmap (16 bits a key, 64 an end), which is wrong
-one time in 16 at most, then the sorted keys by their leading bits. Words and keys are two loops, so that the processor
-can wait for many lines of the bitmap at once: 3 times as fast as one loop where the bitmap (4 MB for 1.4 million keys)
-is larger than the cache. The numpy path of `LeakIndex` and the tuples of words in the tests are its twins.
+for the ends of texts that are matched whole. Each window first asks a bitmap (16 bits a key, 64 an end), wrong
+once in 16 at most; then the sorted keys, by their leading bits.
+
+Words and keys are two loops, so that the processor can wait for many lines of the bitmap at once: 3 times as fast as
+one loop where the bitmap (4 MB for 1.4 million keys) is larger than the cache. The numpy path of `LeakIndex` and the
+tuples of words in the tests are its twins.
 """
 
 from dataclasses import dataclass
@@ -105,7 +107,8 @@ def _bitmap(keys: U64, bits_per_key: int) -> npt.NDArray[np.uint8]:
 
 
 @numba.njit(cache=True, inline="always")
-def _mix(value: np.uint64) -> np.uint64:
+def mix_word(value: np.uint64) -> np.uint64:
+    """Return `leakage_words.mix` of a value."""
     value = (value ^ (value >> _U30)) * _MIX_1
     value = (value ^ (value >> _U27)) * _MIX_2
     return value ^ (value >> _U31)
@@ -113,7 +116,7 @@ def _mix(value: np.uint64) -> np.uint64:
 
 @numba.njit(cache=True, inline="always")
 def _key(value: np.uint64, length: int) -> np.uint64:
-    return _mix(value ^ (np.uint64(length) * _LENGTH))
+    return mix_word(value ^ (np.uint64(length) * _LENGTH))
 
 
 @numba.njit(cache=True, inline="always")
@@ -181,7 +184,7 @@ def _match(
 
 
 @numba.njit(cache=True, inline="always")
-def _decode(data: Symbols, at: int) -> tuple[np.uint32, int]:
+def decode(data: Symbols, at: int) -> tuple[np.uint32, int]:
     """Return (code point, bytes) of the well-formed UTF-8 sequence at `at`."""
     lead = np.uint32(data[at])
     if lead < 0x80:
@@ -214,7 +217,7 @@ def _scan(
         while at <= stop:
             symbol, width = np.uint32(0), 1
             if at < stop:
-                code, width = _decode(data, at)
+                code, width = decode(data, at)
                 symbol = folded[code] if code < _NUM_FOLDED else symbol
             at += width
             if symbol:
@@ -223,7 +226,7 @@ def _scan(
                 in_word = True
                 continue
             if in_word:
-                words[num_words] = _mix(value)
+                words[num_words] = mix_word(value)
                 num_words += 1
                 value, in_word = _SEED, False
             if num_words == words.size or at > stop:

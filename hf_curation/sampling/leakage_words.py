@@ -12,6 +12,7 @@ platform or the version of Python, but for letters that a later Unicode adds.
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import Final
 
 import numpy as np
@@ -115,10 +116,18 @@ def window_keys(hashes_N: U64, length: int) -> U64:
     if count <= 0:
         return np.empty(0, np.uint64)
     value = np.zeros(count, np.uint64)
-    with np.errstate(over="ignore"):
-        for i in range(length):
-            value = value * np.uint64(BASE) + hashes_N[i : i + count]
-        value ^= np.uint64(length * LENGTH_FACTOR & MASK)
-        value = (value ^ (value >> np.uint64(30))) * np.uint64(MIX_1)
-        value = (value ^ (value >> np.uint64(27))) * np.uint64(MIX_2)
-    return value ^ (value >> np.uint64(31))
+    for i in range(length):
+        value = value * np.uint64(BASE) + hashes_N[i : i + count]
+    return mix_all(value ^ np.uint64(length * LENGTH_FACTOR & MASK))
+
+
+def mix_all(values: U64) -> U64:
+    """Return `mix` of every value; array products wrap around without a warning."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(MIX_1)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(MIX_2)
+    return values ^ (values >> np.uint64(31))
+
+
+def has_numba() -> bool:
+    """Whether compiled kernels can be had; asked without importing numba."""
+    return find_spec("numba") is not None

@@ -60,6 +60,12 @@ def unmark(checkpoint: Path) -> None:
     (checkpoint / STATE_FILE).unlink(missing_ok=True)
 
 
+def torn_checkpoint(output_dir: Path) -> Path | None:
+    """Return the checkpoint that `resume_from_checkpoint=True` would pick, where a kill left it torn."""
+    newest = max(_checkpoints(output_dir), default=None)
+    return newest[1] if newest is not None and _is_torn(newest[1]) else None
+
+
 def remove_torn(output_dir: Path, after_step: int) -> list[str]:
     """Remove checkpoints of a MeCo run that a kill left torn, later than `after_step`; return their names.
 

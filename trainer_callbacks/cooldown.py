@@ -21,7 +21,16 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_curation.packing.schedule import Phase
-from trainer_callbacks.checkpoints import Record, check_resume, is_complete, mark_complete, remove_torn, unmark
+from trainer_callbacks.checkpoints import (
+    Record,
+    check_resume,
+    is_complete,
+    last_complete_checkpoint,
+    mark_complete,
+    remove_torn,
+    torn_checkpoint,
+    unmark,
+)
 from trainer_callbacks.dataset import MeCoDataset
 from trainer_callbacks.geometry import check_run
 from trainer_callbacks.leakage import check_no_leakage
@@ -40,7 +49,8 @@ class MeCoCooldownCallback(TrainerCallback):  # type: ignore[misc]
       `logging_nan_inf_filter=False`, which would hide a NaN.
     - Logs `meco/phase` (0 conditioned, 1 cooldown), `meco/conditioned_share` (of documents) and
       `meco/prefix_token_share`, over all processes, since the last entry.
-    - Beside each checkpoint: `meco_state.json`, written last; see `checkpoints` and `last_complete_checkpoint`.
+    - Beside each checkpoint: `meco_state.json`, written last. A checkpoint without it is torn: resuming from it is
+      refused, and a new Trainer on its folder warns. `last_complete_checkpoint` passes it over.
 
     Args:
         dataset: The Trainer's `train_dataset`.
@@ -89,6 +99,19 @@ class MeCoCooldownCallback(TrainerCallback):  # type: ignore[misc]
         callbacks = trainer.callback_handler.callbacks
         callbacks.remove(self)
         callbacks.insert(1, self)  # behind DefaultFlowCallback, which decides whether a step is logged and saved
+
+    def on_init_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Warn of a torn checkpoint: the Trainer loads one, and fails without a word on why, before any other hook."""
+        torn = torn_checkpoint(Path(args.output_dir)) if args.should_save else None
+        if torn is not None:
+            logger.warning(
+                "%s was not written whole, and resume_from_checkpoint=True would take it: use "
+                "resume_from_checkpoint=last_complete_checkpoint(args.output_dir), which is %s",
+                torn,
+                last_complete_checkpoint(args.output_dir),
+            )
 
     def on_train_begin(
         self,

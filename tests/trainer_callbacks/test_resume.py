@@ -1,6 +1,7 @@
 """Interrupted runs equal the uninterrupted one bit for bit; checkpoints torn or of another run are refused."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,22 @@ def test_torn_checkpoints_are_passed_over(train, full, tmp_path):
     assert Path(last_complete_checkpoint(out)).name == "checkpoint-3"
     with pytest.raises(ValueError, match="checkpoint-6 was not written whole: use resume_from_checkpoint=last_comp"):
         train("full", resume="full/checkpoint-6")
+
+
+@pytest.mark.parametrize("missing", ["trainer_state.json", "model.safetensors", "rng_state.pth"])
+def test_resuming_by_true_from_a_torn_checkpoint_is_told_what_to_do(train, full, tmp_path, caplog, missing):
+    for name in (missing, "meco_state.json"):
+        (tmp_path / "full/checkpoint-12" / name).unlink()
+    # What is missing may stop the Trainer itself, before any callback hears of the resume.
+    with caplog.at_level(logging.WARNING), pytest.raises((ValueError, OSError)):
+        train("full", resume="full/checkpoint-12")
+    assert "checkpoint-12 was not written whole, and resume_from_checkpoint=True would take it: use" in caplog.text
+    assert caplog.text.strip().endswith("checkpoint-9")
+    caplog.clear()
+    assert train("full", resume="full/checkpoint-9").weights == full.weights
+    caplog.clear()
+    train("full", resume="full/checkpoint-12")
+    assert "not written whole" not in caplog.text
 
 
 def test_torn_checkpoints_ahead_are_removed_and_others_kept(train, full, tmp_path):

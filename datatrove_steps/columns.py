@@ -34,10 +34,11 @@ _SAMPLE_RECORDS: Final = 256
 _MAX_COLUMNS: Final = 200
 
 
-def infer_columns(source: Source, *, text_key: str = "text", id_key: str = "id") -> Schema:
-    """Return the schema of the metadata columns of a source, without the custody columns, sorted by name.
+def infer_columns(source: Source, *, text_key: str = "text", id_key: str = "id", with_custody: bool = False) -> Schema:
+    """Return the schema of the metadata columns of a source, sorted by name.
 
-    At most 200 columns, the ones that occur most often: records may invent a key each.
+    Custody columns are left out, because a refining run adds them all, unless they are asked for. At most 200 columns,
+    the ones that occur most often: records may invent a key each.
 
     Raises:
         ValueError: if a Parquet file has no column for the text.
@@ -54,7 +55,8 @@ def infer_columns(source: Source, *, text_key: str = "text", id_key: str = "id")
             for key, value in doc.metadata.items():
                 counts[key] += 1
                 kinds[key].add(_kind(value))
-    names = sorted(sorted(counts.keys() - CUSTODY_TYPES.keys()), key=lambda key: -counts[key])[:_MAX_COLUMNS]
+    taken = set() if with_custody else CUSTODY_TYPES.keys()
+    names = sorted(sorted(counts.keys() - taken), key=lambda key: -counts[key])[:_MAX_COLUMNS]
     return pa.schema([declared.get(name) or make_field(name, _type_name(kinds[name])) for name in sorted(names)])
 
 

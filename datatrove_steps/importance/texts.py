@@ -243,9 +243,7 @@ def _ids(batch: Any, numbers: Sequence[int], name: str, keys: Keys) -> list[str]
         return [f"{name}/{number}" for number in numbers]
     values = batch.column(keys.id).to_pylist()
     key = keys.id
-    return [
-        own_id({key: value}, key) or f"{name}/{number}" for value, number in zip(values, numbers, strict=True)
-    ]
+    return [own_id({key: value}, key) or f"{name}/{number}" for value, number in zip(values, numbers, strict=True)]
 
 
 def _sources(batch: Any, keys: Keys) -> list[str]:  # noqa: ANN401

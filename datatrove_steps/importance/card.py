@@ -1,0 +1,79 @@
+"""The `README.md` that makes the folder of a selection a dataset: a card out of `summary.json`, and nothing else."""
+
+from typing import Any, Final
+
+_COLUMNS: Final = {
+    "num_ngrams": "n-grams that the weight is made of",
+    "importance_lane": "what the document was chosen for: a target, or `general` for the random part",
+    "repeats": "how often the choice takes the document",
+}
+
+
+def selection_card(summary: dict[str, Any]) -> str:
+    """Return a dataset card in Markdown with its YAML head."""
+    documents, tokens, version = summary["documents"], summary["tokens"], summary["versions"]["hf_curation"]
+    head = ["---", "configs:", "- config_name: default", "  data_files: data/*.parquet", "  default: true"]
+    head += ["- config_name: weights", "  data_files: weights/*.parquet", "tags:", "- hf-curation", "- datatrove", "---"]
+    rows = [f"| {name} | {number:,} | {_percent(number, documents['in'])} |" for name, number in documents.items()]
+    targets = " and ".join(f"`{name}`" for name in summary["targets"]["names"])
+    parts = [
+        "\n".join(head),
+        "# Selected documents",
+        f"`{summary['config']['source']}`, {summary['budget']['asked']} of it chosen towards {targets} "
+        f"({summary['targets']['documents']:,} documents, {summary['targets']['tokens']:,} tokens) by importance "
+        f"sampling over {_features(summary)} with hf-curation {version}.",
+        "| documents | number | share |\n| --- | ---: | ---: |\n" + "\n".join(rows),
+        f"{tokens['in']:,} tokens came in, {tokens['chosen']:,} ({_percent(tokens['chosen'], tokens['in'])}) are chosen.",
+        *_reasons(summary),
+        *_lanes(summary),
+        "## Columns",
+        _columns(summary["columns"]),
+        "`weights/` holds a log weight for every document of the corpus, chosen or not, `choice.json` the thresholds, "
+        "`evidence.json` what the choice did to n-grams, lengths and sources. `manifests/` lists every file with its "
+        "SHA-256 and accounts for every document.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _features(summary: dict[str, Any]) -> str:
+    features = summary["config"]["features"]
+    tokens = "words" if features["tokens"] == "words" else f"the tokens of `{features['tokens']}`"
+    orders = "unigrams" if features["max_order"] == 1 else f"n-grams of orders 1 to {features['max_order']}"
+    return f"{orders} of {tokens} in {features['num_buckets']:,} buckets"
+
+
+def _reasons(summary: dict[str, Any]) -> list[str]:
+    lines = []
+    for kind in ("excluded", "quarantined"):
+        if summary[kind]:
+            lines.append(f"- {kind}: " + ", ".join(f"`{reason}` {number:,}" for reason, number in summary[kind].items()))
+    return ["## Reasons", "\n".join(lines)] if lines else []
+
+
+def _lanes(summary: dict[str, Any]) -> list[str]:
+    found = []
+    for kind in ("lanes", "sources"):
+        if len(summary[kind]) > 1:
+            rows = [
+                f"| {name} | {amount['documents']:,} | {amount['tokens']:,} | "
+                f"{_percent(amount['tokens'], summary['tokens']['chosen'])} |"
+                for name, amount in sorted(summary[kind].items(), key=lambda item: -item[1]["tokens"])[:20]
+            ]
+            head = f"| {kind[:-1]} | documents | tokens | share |\n| --- | ---: | ---: | ---: |\n"
+            found.append(head + "\n".join(rows))
+    return found
+
+
+def _columns(names: list[str]) -> str:
+    rows = ["| column | meaning |", "| --- | --- |"]
+    for name in names:
+        meaning = _COLUMNS.get(name)
+        if meaning is None:
+            towards = name.removeprefix("log_weight").removeprefix("_")
+            meaning = "ln p(target) / p(corpus), before temperature" + (f"; towards `{towards}`" if towards else "")
+        rows.append(f"| `{name}` | {meaning} |")
+    return "\n".join([*rows, "| every other column | as the input had it |"])
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}".replace("%", " %") if whole else "-"

@@ -1,0 +1,133 @@
+"""ChooseThreshold: from all weights to the choice: a few exact thresholds, without holding the documents.
+
+Reads the sidecars of all ranks, columns of numbers only, once for every pass of `hf_curation.sampling.choose`. Beside
+the choice itself two others of the same budget are made for the evidence: a uniform one, and the plain top of the list.
+
+`choice.json` holds the thresholds as exact integers, so every task of the next pass finds the same documents, and the
+digests of model and sidecars that they were found in.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import pyarrow.compute as pc
+from datatrove.data import DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+from pyarrow import parquet
+
+from datatrove_steps.importance.sidecar import Sidecars
+from datatrove_steps.importance.stages import Stage, check_file
+from datatrove_steps.ledger import RankLedger
+from hf_curation.files.atomic import write_json
+from hf_curation.sampling.choice import Choice
+from hf_curation.sampling.choose import choose, random_choice
+from hf_curation.sampling.rules import ChoiceRules
+
+COMPARED: Final = ("random", "top_k")
+"""Choices of the same budget that the evidence compares with."""
+
+
+class ChooseThreshold(PipelineStep):  # type: ignore[misc]
+    """Choose by the weights of all ranks. Runs as one task.
+
+    Args:
+        choice_path: gets the choice.
+        weigh: the stage that weighed.
+        columns: of log weights, one for each lane.
+        lane_names: what these are weights towards.
+        rules: budget, seed and shares.
+        stage: the stage of a selection that this is.
+    """
+
+    type = "🎯 - CHOOSE"
+    name = "🎯 Choose threshold"
+
+    def __init__(
+        self,
+        choice_path: str | Path,
+        *,
+        weigh: Stage,
+        columns: tuple[str, ...],
+        lane_names: tuple[str, ...],
+        rules: ChoiceRules,
+        stage: Stage,
+    ) -> None:
+        super().__init__()
+        self.choice_path = Path(choice_path).absolute()
+        self.weigh = weigh
+        self.columns = columns
+        self.lane_names = lane_names
+        self.rules = rules
+        self.stage = stage
+
+    def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Write the choice; yields nothing.
+
+        Raises:
+            ValueError: if weights are missing or of another plan, two documents have one id, or the rules ask for more
+                than there is.
+        """
+        yield from data or ()
+        self.stage.check_world(world_size)
+        with self.track_time("choice"):
+            sidecars = Sidecars.of(self.weigh, self.columns).with_sources()
+            chosen = self._choose(sidecars)
+            compared = {
+                "random": random_choice(sidecars.read, self.rules, source_names=sidecars.source_names),
+                "top_k": chosen if self.rules.top_k else self._choose(sidecars, replace(self.rules, top_k=True)),
+            }
+            facts = {"weights_sha256": sidecars.digests, "model_sha256": sidecars.model_sha256}
+            body = chosen.to_dict() | facts | {"compared": {name: one.to_dict() for name, one in compared.items()}}
+            write_json(self.choice_path, body)
+        self.stat_update("documents", value=chosen.total.num_documents, unit="task")
+        self.stage.publish(RankLedger(rank), [self.stage.describe(self.choice_path, chosen.total.num_documents)])
+
+    def _choose(self, sidecars: Sidecars, rules: ChoiceRules | None = None) -> Choice:
+        try:
+            return choose(
+                sidecars.read,
+                rules or self.rules,
+                target_names=self.lane_names,
+                source_names=sidecars.source_names,
+            )
+        except ValueError as error:
+            if " have the id of another" in str(error) and (id_ := _first_double(sidecars)):
+                raise ValueError(f"{error}; the id {id_!r} is one of them. Or go by file and number: no id key") from error
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What `choice.json` holds."""
+
+    chosen: Choice
+    compared: dict[str, Choice]
+    weights_sha256: tuple[str, ...]
+    """Of the sidecars, in the order of ranks."""
+
+    @classmethod
+    def read(cls, stage: Stage) -> "Choices":
+        """Read the choice of a finished stage.
+
+        Raises:
+            ValueError: if the stage is not finished, or the file was changed.
+        """
+        path = check_file(stage, stage.outputs()[0])
+        body: dict[str, Any] = orjson.loads(path.read_bytes())
+        compared = {name: Choice.from_dict(body["compared"][name]) for name in COMPARED}
+        return cls(Choice.from_dict(body), compared, tuple(body["weights_sha256"]))
+
+
+def _first_double(sidecars: Sidecars) -> str | None:
+    """Return an id that two documents have, of the first sidecar that holds one; None where they lie in two."""
+    for path in sidecars.paths:
+        ids = parquet.read_table(path, columns=["id"]).column("id")
+        counts = pc.value_counts(ids)
+        double = np.flatnonzero(counts.field("counts").to_numpy() > 1)
+        if len(double):
+            return str(counts.field("values")[int(double[0])].as_py())
+    return None
+

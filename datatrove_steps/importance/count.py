@@ -1,0 +1,199 @@
+"""CountNgrams: the first pass, over target and raw corpus alike: n-grams by bucket, and what evidence needs.
+
+Counts are whole numbers and add up in any order, so the model does not depend on the number of tasks. A rank leaves
+`RANK.npz`: the counts, the group's figures for the evidence (`GroupCounts`), and which target it belongs to.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from datatrove.data import Document, DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from datatrove_steps.documents import batches
+from datatrove_steps.importance.stages import Progress, Stage, check_file
+from datatrove_steps.importance.texts import Keys, Rejects, TextBatch, read_texts
+from datatrove_steps.ledger import FinishedPart, RankLedger
+from hf_curation.files.accounts import StageAccount
+from hf_curation.files.atomic import PartFile
+from hf_curation.files.manifest import InputShare
+from hf_curation.files.sources import Source
+from hf_curation.files.spans import Span
+from hf_curation.sampling.arrays import read_arrays
+from datatrove_steps.importance.groups import GroupCounts
+from hf_curation.sampling.features import load_featurizer
+from hf_curation.sampling.spec import FeatureSpec
+
+_BATCH_DOCUMENTS: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one rank reads."""
+
+    source: Source
+    spans: Sequence[Span]
+    group: int = 0
+    """Which of several targets it belongs to."""
+
+
+class CountNgrams(PipelineStep):  # type: ignore[misc]
+    """Count the n-grams of documents by bucket; documents that come from a step before are passed on.
+
+    Args:
+        spec: what the n-grams are.
+        output_folder: gets `RANK.npz`.
+        readings: what each rank reads straight from files, after the documents that come to it.
+        keys: where records keep text, id and source.
+        probe_share: of these documents (by a hash of their ids) features are counted that the sampler does not use.
+        stage: the stage of a selection that this is; None: files are published one by one, without manifests.
+    """
+
+    type = "📊 - COUNT"
+    name = "🧮 Count n-grams"
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        output_folder: str | Path,
+        *,
+        readings: Sequence[Reading] | None = None,
+        keys: Keys = Keys(),  # noqa: B008 - frozen
+        probe_share: float = 1.0,
+        stage: Stage | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.output_folder = Path(output_folder).absolute()
+        self.readings = readings
+        self.keys = keys
+        self.probe_share = probe_share
+        self.stage = stage
+
+    def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Count, then write the rank's file.
+
+        Raises:
+            ValueError: if the executor runs another number of tasks than was planned.
+            ShardError: if an input file is damaged.
+        """
+        if self.stage:
+            self.stage.check_world(world_size)
+        featurizer = load_featurizer(self.spec)
+        page, progress, rejects = RankLedger(rank), Progress(self.stage, rank), Rejects()
+        counts_B = np.zeros(self.spec.num_buckets, np.int64)
+        group = GroupCounts.empty(self.spec.num_buckets)
+        account = StageAccount()
+        reading = self.readings[rank] if self.readings else None
+        for batch, documents in _batches(data, reading, self.keys, rejects, page):
+            with self.track_time("batch"):
+                sizes = featurizer.count(batch.texts, counts_B)
+                group.add(batch.texts, sizes, batch.sources)
+            account.num_in += len(batch)
+            account.totals["tokens"] += int(sizes.num_tokens.sum())
+            account.totals["ngrams"] += int(sizes.num_ngrams.sum())
+            progress.add(len(batch))
+            yield from documents
+        account.num_out = account.num_in
+        page.close_stage("read", read_account(account.num_in, rejects))
+        page.close_stage("count", account)
+        for name, value in account.totals.items():
+            self.stat_update(name, value=value, unit="task")
+        progress.close()
+        self._write(page, counts_B, group, reading.group if reading else 0, account.num_in)
+
+    def _write(self, page: RankLedger, counts_B: Any, group: Any, number: int, num_documents: int) -> None:  # noqa: ANN401
+        header = json.dumps(
+            {"kind": "ngram_counts", "group": number, "features": self.spec.describe()}, sort_keys=True
+        )
+        arrays = {"counts": counts_B, "header": np.frombuffer(header.encode(), np.uint8)}
+        arrays |= {f"evidence_{name}": array for name, array in group.arrays().items()}
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        part = PartFile(self.output_folder / f"{page.rank:05d}.npz")
+        try:
+            part.write(buffer.getvalue())
+            part.finish()
+            if self.stage:
+                page.parts.append(FinishedPart(part, num_documents))
+                self.stage.publish(page)
+            else:
+                part.publish()
+        except BaseException:
+            part.discard()
+            raise
+
+
+@dataclass(slots=True)
+class Counted:
+    """The sums over the ranks of a counting stage."""
+
+    counts_TB: Any
+    """int64[T, B]"""
+    groups: list[GroupCounts]
+    """T groups, for the evidence."""
+
+
+def read_counts(stage: Stage, spec: FeatureSpec, num_groups: int = 1) -> Counted:
+    """Add up what the ranks of a stage counted.
+
+    Raises:
+        ValueError: if a rank is missing, or its file is not what its manifest says.
+    """
+    counts_TB = np.zeros((num_groups, spec.num_buckets), np.int64)
+    groups = [GroupCounts.empty(spec.num_buckets) for _ in range(num_groups)]
+    for output in stage.outputs():
+        path = check_file(stage, output)
+        arrays = read_arrays(path, ("counts", "header"), "a file of n-gram counts")
+        header = json.loads(arrays["header"].tobytes())
+        if header["features"] != spec.describe() or header["group"] >= num_groups:
+            raise ValueError(f"{path} holds counts of other features; remove it and run again")
+        counts_TB[header["group"]] += arrays["counts"]
+        evidence = {name.removeprefix("evidence_"): array for name, array in arrays.items() if name[:9] == "evidence_"}
+        groups[header["group"]].merge(GroupCounts.from_arrays(evidence))
+    return Counted(counts_TB, groups)
+
+
+def read_account(num_documents: int, rejects: Rejects) -> StageAccount:
+    """Return the account of reading: what records became."""
+    num_records = num_documents + rejects.counts.total()
+    return StageAccount(num_in=num_records, num_out=num_documents, quarantined=rejects.counts)
+
+
+def _batches(
+    data: DocumentsPipeline, reading: Reading | None, keys: Keys, rejects: Rejects, page: RankLedger
+) -> Iterator[tuple[TextBatch, list[Document]]]:
+    """Yield the documents that come from a step before, then those of the rank's own files."""
+    for documents in batches(data or (), _BATCH_DOCUMENTS):
+        yield batch_of(documents, keys), documents
+    if reading is not None:
+        for batch in read_reading(reading, keys, rejects, page):
+            yield batch, []
+
+
+def batch_of(documents: Sequence[Document], keys: Keys) -> TextBatch:
+    """Return documents of datatrove's as a batch of texts."""
+    key = keys.source
+    sources = ["" if key is None else str(doc.metadata.get(key) or "") for doc in documents]
+    return TextBatch(texts=[doc.text for doc in documents], ids=[doc.id for doc in documents], sources=sources)
+
+
+def read_reading(
+    reading: Reading, keys: Keys, rejects: Rejects, page: RankLedger, *, whole: bool = False
+) -> Iterator[TextBatch]:
+    """Yield a rank's share of the input, and enter in its page what was read of each file."""
+    for span in reading.spans:
+        num_records = -rejects.counts.total()
+        for batch in read_texts(reading.source, [span], keys, rejects, whole=whole):
+            num_records += len(batch)
+            yield batch
+        num_records += rejects.counts.total()
+        name = reading.source.files[span.file].name
+        if span.start or span.stop is not None:
+            name += f"[{span.start}:{'' if span.stop is None else span.stop}]"
+        page.inputs.append(InputShare(name=name, part=0, num_parts=1, num_records=num_records))

@@ -1,0 +1,118 @@
+"""Where the texts of a selection come from: files, or benchmarks that are written into the run's folder first.
+
+A benchmark's texts are read once, by the launcher, and lie as JSON lines in `targets/` and `held_out/` of the output:
+tasks on a cluster need no network, and whoever looks at the run sees what it was aimed at. Which bytes they are is
+known before anything is written, so that they are part of the plan like any other input.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from datatrove_steps.importance.config import BENCHMARK_PREFIX, SelectConfig
+from hf_curation.files.atomic import write_whole
+from hf_curation.files.sources import Source, SourceFile, find_source, fingerprint, limit_records
+
+_MIB: Final = 2**20
+_TASK_BYTES: Final = {True: 128 * _MIB, False: 32 * _MIB}
+"""Whether features are words -> bytes of input per task; tokenizers are slower."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSet:
+    """A named set of texts, and what has to be written before it can be read."""
+
+    name: str
+    origin: str
+    """The path as it was given, without folders that differ between machines."""
+    source: Source
+    path: Path | None = None
+    """Where `data` goes; None for files that are there."""
+    data: bytes = b""
+
+    def materialise(self) -> None:
+        """Write what has to be written."""
+        if self.path is not None and not self.path.exists():
+            write_whole(self.path, self.data)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a plan says of it."""
+        return {"origin": self.origin, "fingerprint": self.source.fingerprint}
+
+
+def find_raw(config: SelectConfig) -> Source:
+    """Return the corpus that is chosen from, with its limit and fingerprint."""
+    source = find_source(config.raw)
+    if config.limit is not None:
+        source = limit_records(source, config.limit)
+    return fingerprint(source)
+
+
+def find_targets(config: SelectConfig, output: Path) -> list[TextSet]:
+    """Return the targets, in the order in which they were named.
+
+    Raises:
+        ValueError: for a path where nothing is, or a benchmark that does not exist.
+    """
+    return [
+        _benchmark_targets(name, path, config, output) if path.startswith(BENCHMARK_PREFIX) else _files(name, path)
+        for name, path in config.named_targets.items()
+    ]
+
+
+def find_held_out(config: SelectConfig, output: Path) -> list[TextSet]:
+    """Return what must not be trained on, a set for each path and each split of a benchmark."""
+    sets: list[TextSet] = []
+    for path in config.held_out_sets:
+        if path.startswith(BENCHMARK_PREFIX):
+            sets += _benchmark_held_out(path, config, output)
+        else:
+            sets.append(_files(Path(path.rstrip("/")).name, path))
+    return sets
+
+
+def default_tasks(source: Source, *, uses_words: bool) -> int:
+    """Return a number of tasks that follows from the input alone.
+
+    One per 128 MiB of files, a second or two of work where features are words; per 32 MiB with a tokenizer.
+    """
+    return max(1, -(-source.num_bytes // _TASK_BYTES[uses_words]))
+
+
+def _files(name: str, path: str) -> TextSet:
+    source = fingerprint(find_source(path))
+    return TextSet(name=name, origin=Path(path).name if source.is_local else path, source=source)
+
+
+def _benchmark_targets(name: str, path: str, config: SelectConfig, output: Path) -> TextSet:
+    from hf_curation.sampling.benchmarks import target_texts  # noqa: PLC0415 - loads data sets
+
+    rows = target_texts(path, folder=_folder(config))
+    return _lines(name, path, output / "targets" / f"{name}.jsonl", rows)
+
+
+def _benchmark_held_out(path: str, config: SelectConfig, output: Path) -> list[TextSet]:
+    from hf_curation.sampling.benchmarks import held_out_texts  # noqa: PLC0415 - loads data sets
+
+    by_set: dict[str, list[tuple[str, str]]] = {}
+    for name, text in held_out_texts([path], folder=_folder(config)):
+        by_set.setdefault(name, []).append((name, text))
+    folder = output / "held_out"
+    return [_lines(name, path, folder / f"{name.replace('/', '-')}.jsonl", rows) for name, rows in by_set.items()]
+
+
+def _lines(name: str, origin: str, path: Path, rows: Iterable[tuple[str, str]]) -> TextSet:
+    data = b"".join(
+        orjson.dumps({"id": f"{group}/{i}", "text": text, "source": group}) + b"\n"
+        for i, (group, text) in enumerate(rows)
+    )
+    file = SourceFile(path.name, len(data), f"sha256:{sha256(data).hexdigest()}")
+    return TextSet(name=name, origin=origin, source=Source(str(path.parent), (file,)), path=path, data=data)
+
+
+def _folder(config: SelectConfig) -> Path | None:
+    return None if config.benchmark_folder is None else Path(config.benchmark_folder)

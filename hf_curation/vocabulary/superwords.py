@@ -18,7 +18,7 @@ from itertools import product as product_of
 from typing import Any, Final
 
 import numpy as np
-import regex
+import regex  # type: ignore[import-untyped]
 
 from hf_curation.vocabulary.byte_level import SPACE, is_byte_level, text_of
 from hf_curation.vocabulary.encoding import PlainEncoder

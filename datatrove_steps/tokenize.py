@@ -135,7 +135,7 @@ class TokenizeDocuments(PipelineStep):  # type: ignore[misc]
             else:
                 account.dropped[reason] += 1
         encoded = zip(sound, encoder.encode([doc.text for doc in sound]), strict=True)
-        pairs = [(doc, ids) for doc, ids in encoded if ids]
+        pairs = [(doc, ids) for doc, ids in encoded if len(ids)]
         if len(pairs) < len(sound):
             account.dropped["no_tokens"] += len(sound) - len(pairs)
         kept = [doc for doc, _ in pairs]

@@ -2,21 +2,26 @@
 
 A page that spells `</s>` or `<|endoftext|>` writes letters, not the control token: a crawl is full of pages about
 language models. The tokenizer is loaded as `transformers` loads it, so that its vocabulary is the one that training
-compares with; encoding then goes through its Rust core in batches.
+compares with; its rules then go to the fastest encoder that gives the same ids (`vocabulary.encoding`).
 
-`save_encoder` keeps the loaded core, so that the tasks of a run read it in milliseconds, without `transformers` (four
-seconds to import), and all of them the same one.
+`save_encoder` keeps the rules, so that the tasks of a run read them in milliseconds, without `transformers` (four
+seconds to import), and all of them the same ones.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from hf_curation.files.atomic import write_json, write_whole
 from hf_curation.packing.store import vocabulary_hash
+from hf_curation.vocabulary.encoding import Backend, BulkEncoder, load_bulk_encoder
 
 _FACTS: Final = "encoder.json"
 _RULES: Final = "tokenizer.json"
@@ -30,29 +35,62 @@ class PageEncoder:
     """As given, with `@revision` where there is one."""
     vocabulary_sha256: str
     max_token_id: int
-    backend: Any
-    """A `tokenizers.Tokenizer` that adds, pads, cuts and parses nothing."""
+    rules: str
+    """The content of a `tokenizer.json` that pads and cuts nothing."""
+    bulk: BulkEncoder
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode(self, texts: Sequence[str]) -> list[npt.NDArray[np.uint32]]:
         """Return the ids of each text."""
-        encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        ids, offsets = self.bulk.encode(texts)
+        return [ids[start:end] for start, end in pairwise(offsets.tolist())]
 
     @property
     def sha256(self) -> str:
         """Of all its rules: equal digests, equal ids."""
-        return sha256(self.backend.to_str().encode()).hexdigest()
+        return sha256(self.rules.encode()).hexdigest()
 
 
-def load_encoder(tokenizer: str, *, revision: str | None = None) -> PageEncoder:
+def load_encoder(tokenizer: str, *, revision: str | None = None, backend: Backend = "auto") -> PageEncoder:
     """Load a tokenizer by the name of its repository, by its folder, or by one that `save_encoder` wrote.
+
+    Args:
+        tokenizer: Name or folder.
+        revision: Of a repository.
+        backend: What encodes, see `load_bulk_encoder`.
 
     Raises:
         ImportError: without `transformers`; says what to install.
         ValueError: if it is not there, or has no fast implementation.
     """
     if (Path(tokenizer) / _FACTS).exists():
-        return _load_saved(Path(tokenizer))
+        return _load_saved(Path(tokenizer), backend)
+    loaded = _load_transformers(tokenizer, revision)
+    rules = loaded.backend_tokenizer
+    rules.no_padding()
+    rules.no_truncation()
+    return PageEncoder(
+        name=tokenizer if revision is None else f"{tokenizer}@{revision}",
+        vocabulary_sha256=vocabulary_hash(loaded),
+        max_token_id=max(loaded.get_vocab().values(), default=0),
+        rules=rules.to_str(),
+        bulk=load_bulk_encoder(rules, backend=backend),
+    )
+
+
+def save_encoder(encoder: PageEncoder, folder: Path) -> None:
+    """Write an encoder for `load_encoder`; `encoder.json` comes last."""
+    write_whole(folder / _RULES, encoder.rules.encode())
+    names = ("name", "vocabulary_sha256", "max_token_id")
+    write_json(folder / _FACTS, {name: getattr(encoder, name) for name in names})
+
+
+def _load_saved(folder: Path, backend: Backend) -> PageEncoder:
+    facts = json.loads((folder / _FACTS).read_bytes())
+    rules = (folder / _RULES).read_text(encoding="utf-8")
+    return PageEncoder(**facts, rules=rules, bulk=load_bulk_encoder(folder / _RULES, backend=backend))
+
+
+def _load_transformers(tokenizer: str, revision: str | None) -> Any:  # noqa: ANN401
     try:
         from transformers import AutoTokenizer  # noqa: PLC0415 - seconds to import, and only where tokens are made
     except ImportError as error:
@@ -63,24 +101,4 @@ def load_encoder(tokenizer: str, *, revision: str | None = None) -> PageEncoder:
         raise ValueError(f"tokenizer {tokenizer!r} cannot be loaded: {str(error).partition(chr(10))[0]}") from error
     if not loaded.is_fast:
         raise ValueError(f"{tokenizer} has no fast tokenizer (tokenizer.json): save it as one first")
-    backend = loaded.backend_tokenizer
-    backend.no_padding()
-    backend.no_truncation()
-    backend.encode_special_tokens = True
-    name = tokenizer if revision is None else f"{tokenizer}@{revision}"
-    return PageEncoder(name, vocabulary_hash(loaded), max(loaded.get_vocab().values(), default=0), backend)
-
-
-def save_encoder(encoder: PageEncoder, folder: Path) -> None:
-    """Write an encoder for `load_encoder`; `encoder.json` comes last."""
-    write_whole(folder / _RULES, encoder.backend.to_str().encode())
-    names = ("name", "vocabulary_sha256", "max_token_id")
-    write_json(folder / _FACTS, {name: getattr(encoder, name) for name in names})
-
-
-def _load_saved(folder: Path) -> PageEncoder:
-    from tokenizers import Tokenizer  # noqa: PLC0415
-
-    backend = Tokenizer.from_file(str(folder / _RULES))
-    backend.encode_special_tokens = True  # no part of the file
-    return PageEncoder(**json.loads((folder / _FACTS).read_bytes()), backend=backend)
+    return loaded

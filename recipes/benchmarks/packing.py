@@ -11,12 +11,16 @@ none. The last line is JSON:
 - bfd_ratio: CPU time of TRL's best fit / ours, on equal lengths; `bfd_bins` and `trl_bins` are the rows they need
 - mtokens_per_s: million tokens a second of the plan and of collating its rows to the tensors that a model takes,
   BOS, prefix, labels and positions included, padding left out
-- dataset_s: seconds to open a MeCoDataset: render and encode 100,000 prefixes, lay out two phases
+- dataset_s: seconds to open a MeCoDataset: render and encode 100,000 prefixes, lay out two phases; dataset_again_s:
+  the next time, with the prefixes on the disk
 - fill, prefix_share: of the conditioned phase
+- from_text_*: the whole way from text (`from_text.py`): million tokens and MB a second and core with the fastest exact
+  encoder that is installed, and with `tokenizers`; which share of the time went into encoding
 """
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -27,7 +31,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from character_tokenizer import make_tokenizer
+from from_text import measure_from_text
 from transformers import PreTrainedTokenizerFast
 
 from hf_curation.packing import ShardWriter, TokenStore, token_dtype, vocabulary_hash, write_store_index
@@ -43,7 +48,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-documents", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--documents", type=Path, help="JSONL of text and url; default: Python files installed here")
+    parser.add_argument("--text-mb", type=float, default=20.0, help="how much text, in millions of characters")
     args = parser.parse_args()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     rng = np.random.default_rng(0)
     lengths = np.clip(rng.lognormal(5.9, 1.0, args.num_documents), 8, 100_000).astype(np.int64)
     print(f"{len(lengths):,} documents, {lengths.sum():,} tokens, {lengths.mean():.0f} on average")
@@ -52,6 +60,7 @@ def main() -> None:
         tokenizer = make_tokenizer()
         write_documents(Path(folder), tokenizer, lengths, rng)
         figures |= measure_collation(Path(folder), tokenizer, args.rounds)
+    figures |= measure_from_text(args.documents, int(args.text_mb * 1e6))
     print(json.dumps(figures))
 
 
@@ -93,6 +102,7 @@ def measure_collation(folder: Path, tokenizer: PreTrainedTokenizerFast, rounds: 
     """Time plan and collation over the rows of a MeCo run."""
     store = TokenStore(folder)
     dataset_s, dataset = timed(lambda: MeCoDataset(store, tokenizer, seq_len=SEQ_LEN, samples_per_step=BATCH))
+    again_s, _ = timed(lambda: MeCoDataset(store, tokenizer, seq_len=SEQ_LEN, samples_per_step=BATCH))
     collate = MeCoDataCollator(tokenizer)
     table = dataset.tables[0]
     whole = DocumentLengths(
@@ -110,6 +120,7 @@ def measure_collation(folder: Path, tokenizer: PreTrainedTokenizerFast, rounds: 
     return {
         "mtokens_per_s": round(statistics.median(rates), 1),
         "dataset_s": round(dataset_s, 2),
+        "dataset_again_s": round(again_s, 2),
         "fill": round(figures.fill, 4),
         "prefix_share": round(figures.prefix_share, 4),
     }
@@ -129,15 +140,6 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     began = time.process_time()
     result = work()
     return time.process_time() - began, result
-
-
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a printable ASCII character, which makes prefixes longer than a trained tokenizer would."""
-    tokens = ["<pad>", "<s>", "</s>", "<unk>", "\n", *map(chr, range(32, 127))]
-    backend = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<unk>"))  # noqa: S106
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    specials = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **specials)
 
 
 def write_documents(

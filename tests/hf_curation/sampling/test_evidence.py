@@ -207,7 +207,7 @@ def test_evidence_compares_the_target_with_every_group(evidence: Evidence) -> No
         assert found.nats["chosen"] < found.nats["raw"] < found.nats["random"]
         assert found.reduction("chosen") == found.nats["raw"] - found.nats["chosen"]
         assert found.reduction("top_k") is None
-    assert evidence.groups["raw"].sources == {"sea": (3, 22), "shop": (2, 13), "": (1, 10), "b": (1, 0)}
+    assert evidence.groups["raw"].sources == {"sea": (3, 22), "shop": (2, 14), "": (1, 10), "b": (1, 0)}
     assert evidence.groups["target:north"].num_documents == 1
 
 

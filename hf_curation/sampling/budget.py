@@ -17,7 +17,7 @@ MAX_AMOUNT: Final = 1 << 60
 """Sums of tokens are 64-bit integers."""
 
 _BUDGET: Final = re.compile(
-    r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\s*(?P<scale>[kmbt]?)\s*(?P<percent>%?)\s*(?:of\s+)?(?P<unit>[a-z]*)"
+    r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\s*(?P<scale>(?:[kmbt](?![a-z]))?)\s*(?P<percent>%?)\s*(?:of\s+)?(?P<unit>[a-z]*)"
 )
 _SCALES: Final = {"": 0, "k": 3, "m": 6, "b": 9, "t": 12}
 _FORMS: Final = "'1%' (of the tokens), '1% documents', '2e9 tokens', '500M tokens' or '5000 documents'"

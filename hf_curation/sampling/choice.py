@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_curation.sampling.budget import Amount, Unit
-from hf_curation.sampling.candidates import Candidates
+from hf_curation.sampling.candidates import Candidates, Read
 from hf_curation.sampling.keys import HASH_VERSION
 from hf_curation.sampling.lanes import Lane, serve
 from hf_curation.sampling.points import Point, Points
@@ -107,6 +107,19 @@ class Choice:
             by_lane={name: Amount(**amount) for name, amount in values["by_lane"].items()},
             by_source={name: Amount(**amount) for name, amount in values["by_source"].items()},
         )
+
+
+def in_both(read: Read, first: Choice, second: Choice) -> Amount:
+    """Return what both choices hold, a document with the copies of the first: the overlap of Gumbel and top-k, say."""
+    both = Amount()
+    for candidates in read():
+        copies = first.of(candidates).copies * (second.of(candidates).copies > 0)
+        both += Amount(
+            num_documents=int((copies > 0).sum()),
+            num_copies=int(copies.sum()),
+            num_tokens=int((copies * candidates.num_tokens).sum()),
+        )
+    return both
 
 
 def _lane_to_dict(lane: Lane, source_names: Sequence[str]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ def choose(
     target_names: Sequence[str] = ("target",),
     source_names: Sequence[str] = (),
     max_held: int = MAX_HELD,
+    check_ids: bool = True,
 ) -> Choice:
     """Return the choice that the rules make among the candidates.
 
@@ -42,14 +43,24 @@ def choose(
         target_names: of the columns of the log weights.
         source_names: of the codes of sources.
         max_held: documents held in memory at a time.
+        check_ids: refuse equal ids; False where these candidates were checked before (a corpus of many times
+            `max_held` needs several passes for it).
 
     Raises:
         ValueError: if the budget asks for more than there is or than caps leave, a quota for more than its source
-            has, rules name unknown targets or sources, or candidates are faulty (weights that are not finite, equal
-            ids); the message has the numbers and the way out.
+            has, rules name unknown targets or sources, or candidates are faulty (weights that are not finite); the
+            message has the numbers and the way out.
+        EqualIdsError: if two documents have one id.
     """
     _check_names(rules, target_names, source_names)
-    corpus = survey(read, rules, num_targets=len(target_names), num_sources=len(source_names), max_held=max_held)
+    corpus = survey(
+        read,
+        rules,
+        num_targets=len(target_names),
+        num_sources=len(source_names),
+        max_held=max_held,
+        check_ids=check_ids,
+    )
     budget = _checked_budget(corpus, rules)
     lanes = make_lanes(rules, target_names, budget)
     _check_quotas(corpus, rules, lanes, source_names)
@@ -57,11 +68,18 @@ def choose(
 
 
 def random_choice(
-    read: Read, rules: ChoiceRules, *, source_names: Sequence[str] = (), max_held: int = MAX_HELD
+    read: Read,
+    rules: ChoiceRules,
+    *,
+    source_names: Sequence[str] = (),
+    max_held: int = MAX_HELD,
+    check_ids: bool = True,
 ) -> Choice:
     """Return a uniform draw of the same budget, for comparison: no weights, caps or quotas; a stream of its own."""
     rules = replace(rules, general_share=1.0, proportions=None, source_caps={}, source_quotas={})
-    corpus = survey(read, rules, num_targets=None, num_sources=len(source_names), max_held=max_held)
+    corpus = survey(
+        read, rules, num_targets=None, num_sources=len(source_names), max_held=max_held, check_ids=check_ids
+    )
     budget = _checked_budget(corpus, rules)
     lane = Lane(number=GENERAL, name=GENERAL_NAME, order="random", stream="random", limit=budget)
     return _Chooser(corpus, rules, (), tuple(source_names), max_held).choice(budget, (lane,))

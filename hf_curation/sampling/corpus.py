@@ -15,6 +15,15 @@ _HASHES_A_DOCUMENT: Final = 16
 """Equal hashes are looked for among this many times as many as documents are held otherwise: every round is a pass."""
 
 
+class EqualIdsError(ValueError):
+    """Two documents have one id, or ids of one hash."""
+
+    def __init__(self, message: str, hash_: int) -> None:
+        super().__init__(message)
+        self.hash = hash_
+        """The least of the hashes that two documents have."""
+
+
 @dataclass(slots=True)
 class Corpus:
     """What may be chosen: candidates that are neither excluded nor too short."""
@@ -38,15 +47,26 @@ class Corpus:
         return self.sizes[Unit.DOCUMENTS]
 
 
-def survey(read: Read, rules: ChoiceRules, *, num_targets: int | None, num_sources: int, max_held: int) -> Corpus:
+def survey(
+    read: Read,
+    rules: ChoiceRules,
+    *,
+    num_targets: int | None,
+    num_sources: int,
+    max_held: int,
+    check_ids: bool = True,
+) -> Corpus:
     """Read all candidates once; count them, check them, and hold them if they are no more than `max_held`.
 
-    Without a number of targets, log weights are not looked at.
+    Without a number of targets, log weights are not looked at; without `check_ids`, ids are not compared.
 
     Raises:
-        ValueError: for weights that are not finite, negative lengths, equal ids, or arrays that do not fit the number
-            of targets or sources.
+        ValueError: for weights that are not finite, negative lengths, or arrays that do not fit the number of targets
+            or sources.
+        EqualIdsError: for documents with equal hashes of ids.
     """
+    if max_held < 1:
+        raise ValueError(f"max_held must be at least 1 document, got {max_held}")
     corpus = Corpus(
         read=lambda: (chunk.take(chunk.eligible(rules.min_tokens)) for chunk in read()),
         num_candidates=0,
@@ -56,7 +76,7 @@ def survey(read: Read, rules: ChoiceRules, *, num_targets: int | None, num_sourc
     held: list[Candidates] = []
     num_not_finite = 0
     for chunk in read():
-        _check_shape(chunk, num_targets, num_sources)
+        _check_chunk(chunk, num_targets, num_sources)
         eligible = chunk.take(chunk.eligible(rules.min_tokens))
         corpus.num_candidates += len(chunk)
         _count(corpus, eligible)
@@ -72,7 +92,7 @@ def survey(read: Read, rules: ChoiceRules, *, num_targets: int | None, num_sourc
         )
     if corpus.num_documents <= max_held:
         corpus.read = lambda: iter(held)
-    if not rules.allow_equal_ids:
+    if check_ids and not rules.allow_equal_ids:
         _refuse_equal_ids(corpus, _HASHES_A_DOCUMENT * max_held)
     return corpus
 
@@ -118,17 +138,16 @@ def _refuse_equal_ids(corpus: Corpus, max_held: int) -> None:
         lambda: (chunk.hashes for chunk in corpus.read()), corpus.num_documents, max_held
     )
     if num_equal:
-        raise ValueError(
+        raise EqualIdsError(
             f"{num_equal} of {corpus.num_documents} documents have the id of another one (the first has the hash "
             f"{least:016x}); deduplicate the corpus or make its ids distinct (by the file's name, say), or set "
             "allow_equal_ids to choose such documents together. Of 1e9 different ids two are alike by chance in 1 "
-            "corpus of 37"
+            "corpus of 37",
+            least,
         )
 
 
 def _count(corpus: Corpus, eligible: Candidates) -> None:
-    if len(eligible) and eligible.num_tokens.min() < 0:
-        raise ValueError(f"a document has {eligible.num_tokens.min()} tokens; numbers of tokens are 0 or more")
     for unit in Unit:
         sizes = sizes_in(unit, eligible)
         corpus.sizes[unit] += int(sizes.sum())
@@ -142,9 +161,11 @@ def _num_not_finite(candidates: Candidates) -> int:
     return int((~(is_finite if is_finite.ndim == 1 else is_finite.all(axis=1))).sum())
 
 
-def _check_shape(chunk: Candidates, num_targets: int | None, num_sources: int) -> None:
+def _check_chunk(chunk: Candidates, num_targets: int | None, num_sources: int) -> None:
     columns = 1 if chunk.log_weights.ndim == 1 else chunk.log_weights.shape[1]
     if num_targets is not None and columns != num_targets:
         raise ValueError(f"candidates have log weights for {columns} targets, but {num_targets} are named")
+    if len(chunk) and chunk.num_tokens.min() < 0:
+        raise ValueError(f"a document has {chunk.num_tokens.min()} tokens; numbers of tokens are 0 or more")
     if chunk.sources is not None and len(chunk) and num_sources and chunk.sources.max() >= num_sources:
         raise ValueError(f"candidates have a source of code {chunk.sources.max()}, but {num_sources} are named")

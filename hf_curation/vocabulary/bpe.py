@@ -45,7 +45,7 @@ class ByteLevelBPE:
     chat_template: str | None = None
     """Of a `chat_template.jinja` beside the file."""
     name: str = "tokenizer"
-    """As the user gave it; for cards and manifests."""
+    """On the Hub, or of the folder; for cards and manifests."""
     revision: str | None = None
     """Commit on the Hub."""
 
@@ -67,7 +67,7 @@ class ByteLevelBPE:
         if path.is_dir():
             path = path / TOKENIZER_FILE
         if path.is_file():
-            return cls._from_file(path, name=str(source))
+            return cls._from_file(path, name=path.resolve().parent.name)
         if path.name == TOKENIZER_FILE or path.suffix == ".json" or str(source).count("/") != 1:
             raise ValueError(
                 f"no {TOKENIZER_FILE} at {str(source)!r}; give a file, a folder, or a Hub name as owner/name"

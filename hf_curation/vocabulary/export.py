@@ -3,8 +3,8 @@
 Order of ids: the base's kept tokens as they were, new tokens, then the added tokens that stand outside the model
 (Llama 3's 256 specials), in their old order: `tokenizers` gives such tokens the ids after the model's, whatever the
 file says. Order of merges: kept base merges, merges inside words, merges across spaces, each in the order learned. So
-those that cross a space are one block at the end, which `crosses_space` finds; encoders that apply them to base ids
-rely on it.
+those that cross a space are one block at the end, which `merge_tree.crosses_space` finds; encoders that apply them to
+base ids rely on it.
 
 What we write beside it, and why (read on transformers 5.23 and 4.57 with a token of two words as probe):
 
@@ -24,25 +24,12 @@ from typing import Any
 
 from hf_curation.files.atomic import write_json, write_whole
 from hf_curation.vocabulary.bpe import CONFIG_FILE, TEMPLATE_FILE, TOKENIZER_FILE, ByteLevelBPE
-from hf_curation.vocabulary.byte_level import SPACE, bytes_of
-from hf_curation.vocabulary.merge_tree import NO_PART, MergeTree
+from hf_curation.vocabulary.merge_tree import MergeTree
 from hf_curation.vocabulary.word_runs import word_run_pre_tokenizer
 
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 KEPT_CONFIG = (*ROLES, "model_max_length", "padding_side", "truncation_side", "model_input_names", "chat_template")
 MAX_LENGTH = 2**53
-
-
-def crosses_space(left: str, right: str) -> bool:
-    """Return whether a merge joins words: its right part starts with a space and its left part does not end in one.
-
-    >>> crosses_space("Ġof", "Ġthe"), crosses_space("Ġ", "the"), crosses_space("Ġ", "Ġ"), crosses_space("Ċ", "Ġ")
-    (True, False, False, False)
-    """
-    if not right.startswith(SPACE):
-        return False
-    text = bytes_of(left).decode("utf-8", "replace")
-    return not text[-1].isspace()
 
 
 def export_bpe(
@@ -90,12 +77,6 @@ def save_bpe(bpe: ByteLevelBPE, folder: Path) -> None:
     write_json(folder / CONFIG_FILE, bpe.config)
     if bpe.chat_template is not None:
         write_whole(folder / TEMPLATE_FILE, bpe.chat_template.encode())
-
-
-def is_kept_closed(tree: MergeTree, kept: Sequence[bool]) -> bool:
-    """Return whether both parts of every kept token are kept."""
-    parts = ((tree.left[i], tree.right[i]) for i in tree.order if kept[i])
-    return all(kept[left] and kept[right] for left, right in parts if left != NO_PART)
 
 
 def _ids_outside(base: ByteLevelBPE, first: int, vocab: Mapping[str, int]) -> dict[str, int]:

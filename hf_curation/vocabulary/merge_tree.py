@@ -20,7 +20,7 @@ from itertools import pairwise
 from typing import Self
 
 from hf_curation.vocabulary.bpe import ByteLevelBPE
-from hf_curation.vocabulary.byte_level import is_byte_level
+from hf_curation.vocabulary.byte_level import SPACE, bytes_of, is_byte_level
 
 NO_PART = -1
 Pair = tuple[int, int]
@@ -131,3 +131,25 @@ def children_of(tree: MergeTree) -> Sequence[int]:
         children[tree.left[token]] += 1
         children[tree.right[token]] += 1
     return children
+
+
+def crosses_space(left: str, right: str) -> bool:
+    """Return whether a merge joins words: its right part begins with a space, before which there is something else.
+
+    >>> crosses_space("Ġof", "Ġthe"), crosses_space("Ġ", "the"), crosses_space("Ġ", "Ġ"), crosses_space("Ċ", "Ġ")
+    (True, False, False, False)
+    """
+    if not right.startswith(SPACE):
+        return False
+    text = bytes_of(left).decode("utf-8", "ignore")
+    return text != "" and not text[-1].isspace()
+
+
+def multi_word_tokens(tree: MergeTree) -> set[int]:
+    """Return the tokens that span more than one word."""
+    found: set[int] = set()
+    for token in tree.order:
+        left, right = tree.left[token], tree.right[token]
+        if left in found or right in found or crosses_space(tree.strings[left], tree.strings[right]):
+            found.add(token)
+    return found

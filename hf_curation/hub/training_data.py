@@ -6,7 +6,8 @@ from typing import Any, Final
 
 _BEGIN: Final = "<!-- hf-curation: written when the set was made -->"
 _END: Final = "<!-- hf-curation: end -->"
-_PATTERNS: Final = ("data/*.parquet", "README.md", "config.yaml", "report.json")
+_PATTERNS: Final = ("data/*.parquet", "README.md", "report.json")
+"""The configuration stays at home: it may hold an address or a path. The report has its settings without these."""
 
 
 @dataclass(frozen=True, slots=True)

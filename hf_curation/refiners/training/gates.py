@@ -139,7 +139,8 @@ class GatedSet:
             kept = [e for e in of_stage if e.kind == "keep"]
             room = int((len(of_stage) - len(kept)) * max_keep_share / (1 - max_keep_share))
             kept.sort(key=self._rank)
-            self.account.exclude_window("surplus_keep", max(len(kept) - room, 0))
+            if len(kept) > room:
+                self.account.exclude_window("surplus_keep", len(kept) - room)
             chosen += kept[:room] + [e for e in of_stage if e.kind != "keep"]
         chosen.sort(key=lambda e: (SPLITS.index(e.split), e.stage, *self._rank(e)))
         self.account.examples = len(chosen)
@@ -180,5 +181,9 @@ def _parse_back(program: Program | str, dialect: Dialect) -> Program | str:
     """Return the program as it parses from its own print, or why it does not."""
     if isinstance(program, str):
         return program
-    parsed = parse_program(print_program(program, dialect), dialect, scope=program.scope)
+    try:
+        printed = print_program(program, dialect)
+    except ValueError:  # the dialect has no such call, or cannot spell its string
+        return "not_parsed"
+    parsed = parse_program(printed, dialect, scope=program.scope)
     return parsed if parsed.calls == program.calls and not parsed.rejected else "not_parsed"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from hf_curation.evaluation.gold_pages import GoldPage
 from hf_curation.programs.limits import Limits
 from hf_curation.programs.lines import normalize_newlines
-from hf_curation.programs.model import Program
+from hf_curation.programs.model import Dialect, Program
 from hf_curation.refiners.base import Stage, Window
 from hf_curation.refiners.prompts import Preset
 from hf_curation.refiners.server import ServerPolicy
@@ -125,6 +125,8 @@ class _Maker:
                 form = self.doc_form if label == "scores" else self.form
                 if form is None:
                     raise ValueError("teacher.labels asks for scores: set student.document_preset")
+                if label == "programs" and form.dialect is not Dialect.PROX:
+                    raise ValueError(f"a teacher writes ProX programs; for {form.dialect} ask for [rewrite]")
                 for _ in range(len(self.pages) - len(usable)):
                     self._add(f"teacher_{label}", "empty_page", form)
                 for start in range(0, len(usable), _PAGES_A_ROUND):

@@ -1,8 +1,8 @@
 """Document labels from a teacher: two scores of 0 to 5 and a rule.
 
-The rule is that of ProX (https://huggingface.co/papers/2409.17115, equation 2): a page is kept if its educational value
-is at least 3, or exactly 2 while its format is at least 4. The paper leaves "2 and a poor format" open; we drop. An
-answer from which no single score can be read is no score, and its page gets no label: a default would train the
+The rule is that of ProX (https://huggingface.co/papers/2409.17115, equation 2): a page is kept if its educational
+value is at least 3, or exactly 2 while its format is at least 4. The paper leaves "2 and a poor format" open; we drop.
+An answer from which no single score can be read is no score, and its page gets no label: a default would train the
 student on the teacher's slips.
 """
 

@@ -5,7 +5,9 @@ The card shows a few examples of each kind, shortened, so that a reader sees the
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 from hf_curation.programs.model import Dialect, RemoveLines
@@ -33,6 +35,7 @@ def describe_set(made: TrainingSet, config: TrainingDataConfig, *, skipped: Mapp
     """
     examples, account = made.examples, made.account
     figures: dict[str, Any] = {
+        "settings": public_settings(config),
         "pages": account.pages,
         "records_skipped": dict(skipped),
         "examples": len(examples),
@@ -54,6 +57,18 @@ def describe_set(made: TrainingSet, config: TrainingDataConfig, *, skipped: Mapp
     return figures
 
 
+def public_settings(config: TrainingDataConfig) -> dict[str, Any]:
+    """Return the settings that say what a set is: no address, no path of a machine, no name of a key."""
+    settings = asdict(config)
+    for name in ("base_url", "api_key_env", "cache", "prompts"):
+        del settings["teacher"][name]
+    del settings["workers"]
+    tokenizer = config.student.tokenizer
+    if tokenizer is not None and Path(tokenizer).exists():
+        settings["student"]["tokenizer"] = Path(tokenizer).name
+    return settings
+
+
 def card_text(figures: Mapping[str, Any], examples: Sequence[Example], config: TrainingDataConfig) -> str:
     """Return our part of the dataset card, between two marks; what stands around it is not ours."""
     lines = [
@@ -63,7 +78,8 @@ def card_text(figures: Mapping[str, Any], examples: Sequence[Example], config: T
         "Windows of web pages, each with the refinement program that a small language model should write for it; made "
         "with hf-curation (`hf-curation refiner make-data`). Prompt format "
         + ", ".join(f"`{name}`" for name in (config.student.preset, config.student.document_preset) if name)
-        + ". Splits share no registered domain; pages without a usable address are in `train`.",
+        + ". Splits share no registered domain; pages without a usable address are in `train`. All settings are in "
+        "`report.json`.",
         "",
         *_table(("split", "stage", "examples", "keep", "edit", "drop", "domains"), _split_rows(figures)),
         *_table(("origin", "examples", ""), _origin_rows(examples)),

@@ -134,7 +134,7 @@ class Teacher:
         refiner = self._refiner(preset)
         keys = [request_key({"model": self.model, **refiner.form.body(window)}) for window in windows]
         distinct = dict(zip(keys, windows, strict=True))
-        found = self._cache.get(list(distinct)) if self._cache else {}
+        found = self._cache.get(list(distinct)) if self._cache is not None else {}
         self._own.questions += len(distinct)
         self._own.from_cache += len(found)
         self._own.cached_prompt_tokens += sum(draft.prompt_tokens for draft in found.values())
@@ -144,7 +144,7 @@ class Teacher:
             batch = waiting[start : start + self.batch_size]
             drafts = refiner.write([distinct[key] for key in batch])
             answers = list(zip(batch, drafts, strict=True))
-            if self._cache:
+            if self._cache is not None:
                 self._cache.put(answers)
             found.update(answers)
         return [found[key] for key in keys]

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hf_curation.hub.cards import add_tags, replace_section
+
 _BEGIN: Final = "<!-- hf-curation: written by the training run -->"
-_END: Final = "<!-- hf-curation: end -->"
 _TAGS: Final = ("hf-curation", "meco", "metadata-conditioning")
 
 
@@ -55,17 +56,11 @@ def conditioned_model_card(facts: ConditionedModel, *, name: str, existing: Any 
     if existing is None:
         card.data = ModelCardData(library_name="transformers", pipeline_tag="text-generation")
     data: Any = card.data
-    data.tags = sorted({*(data.tags or []), *_TAGS})
+    add_tags(data, _TAGS)
     if facts.license and not data.license:
         data.license = facts.license
-    card.text = _replace(card.text, _section(facts, name))
+    card.text = replace_section(card.text, _BEGIN, _section(facts, name))
     return card
-
-
-def _replace(text: str, section: str) -> str:
-    before, found, rest = text.partition(_BEGIN)
-    after = rest.partition(_END)[2] if found else ""
-    return f"{before.rstrip()}\n\n{_BEGIN}\n{section.strip()}\n{_END}\n{after.lstrip()}".lstrip()
 
 
 def _section(facts: ConditionedModel, name: str) -> str:

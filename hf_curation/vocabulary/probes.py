@@ -6,29 +6,30 @@ real Cyrillic gave it away. So these are sentences of many languages and the odd
 
 from typing import Final
 
-SENTENCES: Final = (
-    "At the end of the day, it's one of the best in the world; they'll say so, and I'D agree.",
-    "Die Straße über die Brücke führt nach Süden, wo im Frühling die Äpfel blühen – daran erinnert sich jeder.",
-    "L'été dernier, j'ai vu l'œuvre entière ; c'était « magnifique », n'est-ce pas ?",
-    "El niño pequeño comió piñas y después corrió por la montaña. ¿Qué pasó? ¡Nada!",
-    "Съешь же ещё этих мягких французских булок, да выпей чаю. Объявление висело у подъезда.",
-    "В начале июня студенты сдают экзамены, а потом уезжают к морю или в горы на всё лето.",
-    "Їхній ґанок прикрашений; м’ята й ялівець ростуть біля криниці, де п'ють воду.",
-    "Ο γρήγορος σκύλος πηδάει πάνω από τον φράχτη, ενώ ο ήλιος δύει στη θάλασσα.",
-    "Zażółć gęślą jaźń; příliš žluťoučký kůň úpěl ďábelské ódy. Årets høst ble våt.",
-    "Đường phố Hà Nội về đêm thật đẹp, những hàng cây xanh mướt nghiêng mình bên hồ Gươm.",
-    "İstanbul'un ışıkları gece boyunca söndürülmez; çocuklar geç saatlere kadar oynar.",
-    "في صباح اليوم التالي ذهبنا إلى السوق القديم لشراء الخبز والتمر، ثم عدنا إلى البيت.",
-    "בבוקר שתינו קפה ליד הים, ואחר כך הלכנו הביתה ברגל לאורך הטיילת.",
-    "सुबह बच्चे विद्यालय जाते हैं और शाम को मैदान में क्रिकेट खेलते हैं।",
-    "আজ সকালে বৃষ্টি হচ্ছিল, তাই আমরা ছাতা নিয়ে বাজারে গিয়েছিলাম।",
-    "காலையில் மழை பெய்தது; குழந்தைகள் குடையுடன் பள்ளிக்குச் சென்றார்கள்.",
-    "เช้านี้อากาศดีมาก เราจึงเดินไปตลาดเพื่อซื้อผลไม้และดอกไม้",
-    "今天早上下了一场大雨，孩子们撑着伞去学校。晚上我们一起看了电影。",
-    "昨日は友達と一緒に山へ行って、カメラで写真をたくさん撮りました。楽しかったです！",
-    "오늘 아침에는 비가 와서 우산을 쓰고 학교에 갔습니다. 저녁에는 영화를 봤어요.",
-    "გუშინ საღამოს მთაში ავედით და ვარსკვლავებს ვუყურებდით. Երևանում այսօր արև է։",
-)
+SENTENCE_OF: Final = {
+    "English": "At the end of the day, it's one of the best in the world; they'll say so, and I'D agree.",
+    "German": "Die Straße über die Brücke führt nach Süden, wo im Frühling die Äpfel blühen – jeder weiß es noch.",
+    "French": "L'été dernier, j'ai vu l'œuvre entière ; c'était « magnifique », n'est-ce pas ?",
+    "Spanish": "El niño pequeño comió piñas y después corrió por la montaña. ¿Qué pasó? ¡Nada!",
+    "Russian": "Съешь же ещё этих мягких французских булок, да выпей чаю. Объявление висело у подъезда.",
+    "Russian again": "В начале июня студенты сдают экзамены, а потом уезжают к морю или в горы на всё лето.",
+    "Ukrainian": "Їхній ґанок прикрашений; м’ята й ялівець ростуть біля криниці, де п'ють воду.",
+    "Greek": "Ο γρήγορος σκύλος πηδάει πάνω από τον φράχτη, ενώ ο ήλιος δύει στη θάλασσα.",
+    "Polish, Czech, Norwegian": "Zażółć gęślą jaźń; příliš žluťoučký kůň úpěl ďábelské ódy. Årets høst ble våt.",
+    "Vietnamese": "Đường phố Hà Nội về đêm thật đẹp, những hàng cây xanh mướt nghiêng mình bên hồ Gươm.",
+    "Turkish": "İstanbul'un ışıkları gece boyunca söndürülmez; çocuklar geç saatlere kadar oynar.",
+    "Arabic": "في صباح اليوم التالي ذهبنا إلى السوق القديم لشراء الخبز والتمر، ثم عدنا إلى البيت.",
+    "Hebrew": "בבוקר שתינו קפה ליד הים, ואחר כך הלכנו הביתה ברגל לאורך הטיילת.",
+    "Hindi": "सुबह बच्चे विद्यालय जाते हैं और शाम को मैदान में क्रिकेट खेलते हैं।",
+    "Bengali": "আজ সকালে বৃষ্টি হচ্ছিল, তাই আমরা ছাতা নিয়ে বাজারে গিয়েছিলাম।",
+    "Tamil": "காலையில் மழை பெய்தது; குழந்தைகள் குடையுடன் பள்ளிக்குச் சென்றார்கள்.",
+    "Thai": "เช้านี้อากาศดีมาก เราจึงเดินไปตลาดเพื่อซื้อผลไม้และดอกไม้",
+    "Chinese": "今天早上下了一场大雨，孩子们撑着伞去学校。晚上我们一起看了电影。",
+    "Japanese": "昨日は友達と一緒に山へ行って、カメラで写真をたくさん撮りました。楽しかったです！",
+    "Korean": "오늘 아침에는 비가 와서 우산을 쓰고 학교에 갔습니다. 저녁에는 영화를 봤어요.",
+    "Georgian and Armenian": "გუშინ საღამოს მთაში ავედით და ვარსკვლავებს ვუყურებდით. Երևանում այսօր արև է։",
+}
+SENTENCES: Final = tuple(SENTENCE_OF.values())
 CORNERS: Final = (
     "",
     " ",

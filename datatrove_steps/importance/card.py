@@ -13,7 +13,14 @@ def selection_card(summary: dict[str, Any]) -> str:
     """Return a dataset card in Markdown with its YAML head."""
     documents, tokens, version = summary["documents"], summary["tokens"], summary["versions"]["hf_curation"]
     head = ["---", "configs:", "- config_name: default", "  data_files: data/*.parquet", "  default: true"]
-    head += ["- config_name: weights", "  data_files: weights/*.parquet", "tags:", "- hf-curation", "- datatrove", "---"]
+    head += [
+        "- config_name: weights",
+        "  data_files: weights/*.parquet",
+        "tags:",
+        "- hf-curation",
+        "- datatrove",
+        "---",
+    ]
     rows = [f"| {name} | {number:,} | {_percent(number, documents['in'])} |" for name, number in documents.items()]
     targets = " and ".join(f"`{name}`" for name in summary["targets"]["names"])
     parts = [
@@ -46,7 +53,9 @@ def _reasons(summary: dict[str, Any]) -> list[str]:
     lines = []
     for kind in ("excluded", "quarantined"):
         if summary[kind]:
-            lines.append(f"- {kind}: " + ", ".join(f"`{reason}` {number:,}" for reason, number in summary[kind].items()))
+            lines.append(
+                f"- {kind}: " + ", ".join(f"`{reason}` {number:,}" for reason, number in summary[kind].items())
+            )
     return ["## Reasons", "\n".join(lines)] if lines else []
 
 

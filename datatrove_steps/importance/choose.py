@@ -7,7 +7,8 @@ the choice itself two others of the same budget are made for the evidence: a uni
 digests of model and sidecars that they were found in.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +25,10 @@ from datatrove_steps.ledger import RankLedger
 from hf_curation.files.atomic import write_json
 from hf_curation.sampling.choice import Choice
 from hf_curation.sampling.choose import choose, random_choice
+from hf_curation.sampling.measures import LogSums
 from hf_curation.sampling.rules import ChoiceRules
 
+_BLOCK_ROWS: Final = 65_536
 COMPARED: Final = ("random", "top_k")
 """Choices of the same budget that the evidence compares with."""
 
@@ -80,10 +83,25 @@ class ChooseThreshold(PipelineStep):  # type: ignore[misc]
                 "top_k": chosen if self.rules.top_k else self._choose(sidecars, replace(self.rules, top_k=True)),
             }
             facts = {"weights_sha256": sidecars.digests, "model_sha256": sidecars.model_sha256}
+            facts["log_sums"] = asdict(self._log_sums(sidecars))
             body = chosen.to_dict() | facts | {"compared": {name: one.to_dict() for name, one in compared.items()}}
             write_json(self.choice_path, body)
         self.stat_update("documents", value=chosen.total.num_documents, unit="task")
         self.stage.publish(RankLedger(rank), [self.stage.describe(self.choice_path, chosen.total.num_documents)])
+
+    def _log_sums(self, sidecars: Sidecars) -> LogSums:
+        """Sum the weights that keys are drawn with, in blocks that do not depend on the cut into files."""
+        sums, bound = LogSums(), np.inf if self.rules.clip is None else self.rules.clip
+        for scaled in in_blocks(
+            np.clip(
+                candidates.log_weights[candidates.eligible(self.rules.min_tokens)] / self.rules.temperature,
+                -bound,
+                bound,
+            )
+            for candidates in sidecars.read()
+        ):
+            sums.add(scaled if scaled.ndim == 1 else np.logaddexp.reduce(scaled, axis=1))
+        return sums
 
     def _choose(self, sidecars: Sidecars, rules: ChoiceRules | None = None) -> Choice:
         try:
@@ -95,7 +113,9 @@ class ChooseThreshold(PipelineStep):  # type: ignore[misc]
             )
         except ValueError as error:
             if " have the id of another" in str(error) and (id_ := _first_double(sidecars)):
-                raise ValueError(f"{error}; the id {id_!r} is one of them. Or go by file and number: no id key") from error
+                raise ValueError(
+                    f"{error}; the id {id_!r} is one of them. Or go by file and number: no id key"
+                ) from error
             raise
 
 
@@ -107,6 +127,7 @@ class Choices:
     compared: dict[str, Choice]
     weights_sha256: tuple[str, ...]
     """Of the sidecars, in the order of ranks."""
+    log_sums: LogSums
 
     @classmethod
     def read(cls, stage: Stage) -> "Choices":
@@ -118,7 +139,7 @@ class Choices:
         path = check_file(stage, stage.outputs()[0])
         body: dict[str, Any] = orjson.loads(path.read_bytes())
         compared = {name: Choice.from_dict(body["compared"][name]) for name in COMPARED}
-        return cls(Choice.from_dict(body), compared, tuple(body["weights_sha256"]))
+        return cls(Choice.from_dict(body), compared, tuple(body["weights_sha256"]), LogSums(**body["log_sums"]))
 
 
 def _first_double(sidecars: Sidecars) -> str | None:
@@ -131,3 +152,18 @@ def _first_double(sidecars: Sidecars) -> str | None:
             return str(counts.field("values")[int(double[0])].as_py())
     return None
 
+
+def in_blocks(chunks: Iterable[Any]) -> Iterator[Any]:
+    """Yield the rows of arrays in blocks of 65,536, whatever the cut into chunks."""
+    waiting: list[Any] = []
+    num_waiting = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        num_waiting += len(chunk)
+        if num_waiting >= _BLOCK_ROWS:
+            rows = np.concatenate(waiting)
+            whole = num_waiting - num_waiting % _BLOCK_ROWS
+            yield from np.split(rows[:whole], whole // _BLOCK_ROWS)
+            waiting, num_waiting = [rows[whole:]], num_waiting - whole
+    if num_waiting:
+        yield np.concatenate(waiting)

@@ -9,13 +9,14 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from datatrove_steps.documents import batches
+from datatrove_steps.importance.kept import PROBES, take_texts
 from datatrove_steps.importance.stages import Progress, Stage, check_file
 from datatrove_steps.importance.texts import Keys, Rejects, TextBatch, read_texts
 from datatrove_steps.ledger import FinishedPart, RankLedger
@@ -25,8 +26,9 @@ from hf_curation.files.manifest import InputShare
 from hf_curation.files.sources import Source
 from hf_curation.files.spans import Span
 from hf_curation.sampling.arrays import read_arrays
-from datatrove_steps.importance.groups import GroupCounts
-from hf_curation.sampling.features import load_featurizer
+from hf_curation.sampling.features import TextSizes, load_featurizer
+from hf_curation.sampling.groups import GroupCounts
+from hf_curation.sampling.keys import stable_hash64, uniforms
 from hf_curation.sampling.spec import FeatureSpec
 
 _BATCH_DOCUMENTS: Final = 256
@@ -86,14 +88,13 @@ class CountNgrams(PipelineStep):  # type: ignore[misc]
             self.stage.check_world(world_size)
         featurizer = load_featurizer(self.spec)
         page, progress, rejects = RankLedger(rank), Progress(self.stage, rank), Rejects()
-        counts_B = np.zeros(self.spec.num_buckets, np.int64)
-        group = GroupCounts.empty(self.spec.num_buckets)
+        group = GroupCounts.empty(self.spec.num_buckets, PROBES)
         account = StageAccount()
         reading = self.readings[rank] if self.readings else None
         for batch, documents in _batches(data, reading, self.keys, rejects, page):
             with self.track_time("batch"):
-                sizes = featurizer.count(batch.texts, counts_B)
-                group.add(batch.texts, sizes, batch.sources)
+                sizes = featurizer.count(batch.texts, group.features_B)
+                self._add(group, batch, sizes)
             account.num_in += len(batch)
             account.totals["tokens"] += int(sizes.num_tokens.sum())
             account.totals["ngrams"] += int(sizes.num_ngrams.sum())
@@ -105,16 +106,21 @@ class CountNgrams(PipelineStep):  # type: ignore[misc]
         for name, value in account.totals.items():
             self.stat_update(name, value=value, unit="task")
         progress.close()
-        self._write(page, counts_B, group, reading.group if reading else 0, account.num_in)
+        self._write(page, group, reading.group if reading else 0, account.num_in)
 
-    def _write(self, page: RankLedger, counts_B: Any, group: Any, number: int, num_documents: int) -> None:  # noqa: ANN401
-        header = json.dumps(
-            {"kind": "ngram_counts", "group": number, "features": self.spec.describe()}, sort_keys=True
-        )
-        arrays = {"counts": counts_B, "header": np.frombuffer(header.encode(), np.uint8)}
-        arrays |= {f"evidence_{name}": array for name, array in group.arrays().items()}
+    def _add(self, group: GroupCounts, batch: TextBatch, sizes: TextSizes) -> None:
+        """Count all but the n-grams, which have been; the probes of some documents only where the corpus is large."""
+        group.add(batch.texts, sizes, batch.sources, probes=PROBES if self.probe_share >= 1 else None)
+        if self.probe_share < 1:
+            drawn = uniforms(stable_hash64(batch.ids), 0, "probes") < self.probe_share
+            if drawn.any():
+                PROBES.count(take_texts(batch.texts, np.flatnonzero(drawn)), group.probes_P)
+
+    def _write(self, page: RankLedger, group: GroupCounts, number: int, num_documents: int) -> None:
+        facts = {"kind": "ngram_counts", "group": number, "features": self.spec.describe()}
+        header = np.frombuffer(json.dumps(facts, sort_keys=True).encode(), np.uint8)
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
+        np.savez(buffer, allow_pickle=False, header=header, **group.arrays())
         part = PartFile(self.output_folder / f"{page.rank:05d}.npz")
         try:
             part.write(buffer.getvalue())
@@ -129,34 +135,21 @@ class CountNgrams(PipelineStep):  # type: ignore[misc]
             raise
 
 
-@dataclass(slots=True)
-class Counted:
-    """The sums over the ranks of a counting stage."""
-
-    counts_TB: Any
-    """int64[T, B]"""
-    groups: list[GroupCounts]
-    """T groups, for the evidence."""
-
-
-def read_counts(stage: Stage, spec: FeatureSpec, num_groups: int = 1) -> Counted:
-    """Add up what the ranks of a stage counted.
+def read_counts(stage: Stage, spec: FeatureSpec, num_groups: int = 1) -> list[GroupCounts]:
+    """Add up what the ranks of a stage counted, group by group.
 
     Raises:
         ValueError: if a rank is missing, or its file is not what its manifest says.
     """
-    counts_TB = np.zeros((num_groups, spec.num_buckets), np.int64)
-    groups = [GroupCounts.empty(spec.num_buckets) for _ in range(num_groups)]
+    groups = [GroupCounts.empty(spec.num_buckets, PROBES) for _ in range(num_groups)]
     for output in stage.outputs():
         path = check_file(stage, output)
-        arrays = read_arrays(path, ("counts", "header"), "a file of n-gram counts")
-        header = json.loads(arrays["header"].tobytes())
+        arrays = read_arrays(path, ("features", "header"), "a file of n-gram counts")
+        header = json.loads(arrays.pop("header").tobytes())
         if header["features"] != spec.describe() or header["group"] >= num_groups:
             raise ValueError(f"{path} holds counts of other features; remove it and run again")
-        counts_TB[header["group"]] += arrays["counts"]
-        evidence = {name.removeprefix("evidence_"): array for name, array in arrays.items() if name[:9] == "evidence_"}
-        groups[header["group"]].merge(GroupCounts.from_arrays(evidence))
-    return Counted(counts_TB, groups)
+        groups[header["group"]].merge(GroupCounts.from_arrays(arrays))
+    return groups
 
 
 def read_account(num_documents: int, rejects: Rejects) -> StageAccount:

@@ -13,7 +13,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from datatrove_steps.importance.card import selection_card
 from datatrove_steps.importance.choose import Choices
-from datatrove_steps.importance.groups import assemble_evidence
+from datatrove_steps.importance.evidence import assemble_evidence, headline
 from datatrove_steps.importance.plan import SelectPlan
 from hf_curation.files.accounts import ConservationError, StageAccount, add_stages
 from hf_curation.files.atomic import write_json, write_whole
@@ -49,9 +49,10 @@ class FinishSelection(PipelineStep):  # type: ignore[misc]
             choices = Choices.read(plan.stages["choose"])
             accounts = {name: add_stages(m.stages for m in manifests) for name, manifests in stages.items()}
             check_passes(accounts, choices.chosen)
-            evidence = assemble_evidence(plan, choices)
-            summary = summarise_selection(plan, stages["keep"], accounts, choices.chosen) | evidence.headline
-            write_json(plan.output / "evidence.json", evidence.to_dict(), keep_order=True)
+            summary = summarise_selection(plan, stages["keep"], accounts, choices.chosen)
+            evidence = assemble_evidence(plan, choices, accounts["weigh"]["weigh"], summary["excluded"])
+            evidence.write(plan.output / "evidence.json")
+            summary |= headline(evidence)
             write_whole(plan.output / "README.md", selection_card(summary).encode("utf-8"))
             write_json(plan.output / "summary.json", summary, keep_order=True)
 

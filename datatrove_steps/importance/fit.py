@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
@@ -68,16 +69,14 @@ class FitImportance(PipelineStep):  # type: ignore[misc]
         yield from data or ()
         self.stage.check_world(world_size)
         with self.track_time("model"):
-            target = read_counts(self.target, self.spec, len(self.target_names))
-            raw = read_counts(self.raw, self.spec)
-            empty = [
-                name for name, counts in zip(self.target_names, target.counts_TB, strict=True) if not counts.any()
-            ]
+            targets = read_counts(self.target, self.spec, len(self.target_names))
+            [raw] = read_counts(self.raw, self.spec)
+            empty = [name for name, one in zip(self.target_names, targets, strict=True) if not one.features_B.any()]
             if empty:
                 raise ValueError(f"target {empty[0]!r} holds no n-gram; look at its texts and at --text-key")
             model = ImportanceModel.fit(
-                target.counts_TB,
-                raw.counts_TB[0],
+                np.stack([one.features_B for one in targets]),
+                raw.features_B,
                 self.spec,
                 target_names=self.target_names,
                 separate=self.separate,

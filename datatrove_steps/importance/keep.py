@@ -13,21 +13,25 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from datatrove_steps.importance.choose import Choices
 from datatrove_steps.importance.count import Reading, read_account, read_reading
-from datatrove_steps.importance.groups import GroupGatherer
+from datatrove_steps.importance.kept import Gatherer
 from datatrove_steps.importance.layout import ChosenWriter, Layout
 from datatrove_steps.importance.sidecar import RowReader, candidates_of, read_sidecar
 from datatrove_steps.importance.stages import Progress, Stage, check_file
 from datatrove_steps.importance.texts import Rejects, TextBatch
+from datatrove_steps.importance.weigh import CONTAMINATED
 from datatrove_steps.ledger import FinishedPart, Ledger
 from datatrove_steps.quarantine import Quarantine
 from hf_curation.files.accounts import StageAccount
 from hf_curation.files.atomic import PartFile
 from hf_curation.sampling.choice import Chosen
+from hf_curation.sampling.evidence import CHOSEN
+from hf_curation.sampling.leakage import LeakIndex
 from hf_curation.sampling.spec import FeatureSpec
 
 NOT_CHOSEN: Final = "not_chosen"
@@ -45,6 +49,7 @@ class KeepChosen(PipelineStep):  # type: ignore[misc]
         choose: the stage that chose.
         columns: of log weights.
         spec: the sampler's features, for the evidence.
+        leak_index_path: what documents were searched with, to show the passages.
         stage: the stage of a selection that this is.
     """
 
@@ -61,6 +66,7 @@ class KeepChosen(PipelineStep):  # type: ignore[misc]
         choose: Stage,
         columns: tuple[str, ...],
         spec: FeatureSpec,
+        leak_index_path: str | Path | None = None,
         stage: Stage,
     ) -> None:
         super().__init__()
@@ -71,6 +77,7 @@ class KeepChosen(PipelineStep):  # type: ignore[misc]
         self.choose = choose
         self.columns = columns
         self.spec = spec
+        self.leak_index_path = None if leak_index_path is None else Path(leak_index_path).absolute()
         self.stage = stage
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
@@ -103,8 +110,8 @@ class KeepChosen(PipelineStep):  # type: ignore[misc]
                 work.writer.close()
                 part.finish()
                 page.parts.append(FinishedPart(part, work.writer.num_rows))
-            page.parts.append(work.groups.finish(self.output_folder / "counts" / "kept" / f"{rank:05d}.npz"))
-            self.stage.publish(page)
+            paths = work.gatherer.kept.save(self.output_folder / "counts" / "kept", rank)
+            self.stage.publish(page, [self.stage.describe(path, work.account.num_out) for path in paths])
         except BaseException:
             page.discard()
             part.discard()
@@ -125,7 +132,9 @@ class _RankWork:
 
     def __init__(self, step: KeepChosen, choices: Choices, writer: ChosenWriter) -> None:
         self.account = StageAccount()
-        self.groups = GroupGatherer(step.spec, ("chosen", *choices.compared))
+        leaks = None if step.leak_index_path is None else LeakIndex.load(step.leak_index_path)
+        names = (CHOSEN, *choices.compared)
+        self.gatherer = Gatherer(step.spec, names, seed=choices.chosen.rules.seed, leaks=leaks)
         self.writer = writer
         self._choices = choices
         self._columns = step.columns
@@ -141,12 +150,11 @@ class _RankWork:
             raise ValueError(f"documents and weights do not match: {_first_difference(batch.ids, found)}; weigh again")
         candidates = candidates_of(weights, self._columns, self._codes)
         chosen = self._choices.chosen.of(candidates)
-        is_chosen = chosen.copies > 0
-        takes = {"chosen": is_chosen} | {
-            name: choice.of(candidates).copies > 0 for name, choice in self._choices.compared.items()
-        }
-        self.groups.add(batch, takes)
-        wanted = np.flatnonzero(is_chosen)
+        copies = {CHOSEN: chosen.copies}
+        copies |= {name: choice.of(candidates).copies for name, choice in self._choices.compared.items()}
+        is_leaked = pc.fill_null(pc.equal(weights.column("excluded"), CONTAMINATED), False)
+        self.gatherer.add(batch, weights, copies, is_leaked.to_numpy(zero_copy_only=False))
+        wanted = np.flatnonzero(chosen.copies)
         self._count(weights, chosen)
         if len(wanted):
             self.writer.add(self._layout.rows(batch, wanted, self._ours(weights, chosen, wanted)))

@@ -90,6 +90,7 @@ def _steps(plan: SelectPlan) -> dict[str, PipelineStep]:
         choose=stages["choose"],
         columns=columns,
         spec=config.spec,
+        leak_index_path=plan.scored("leakage.npz") if plan.held_out else None,
         stage=stages["keep"],
     )
     return steps

@@ -29,7 +29,7 @@ from pyarrow import parquet
 from datatrove_steps.documents import batches
 from datatrove_steps.importance.count import Reading, batch_of, read_account, read_reading
 from datatrove_steps.importance.stages import Progress, Stage, check_file
-from datatrove_steps.importance.texts import Keys, Rejects, TextBatch
+from datatrove_steps.importance.texts import Keys, Rejects, TextBatch, Texts
 from datatrove_steps.ledger import FinishedPart, RankLedger
 from hf_curation.files.accounts import StageAccount
 from hf_curation.files.atomic import PartFile
@@ -37,12 +37,15 @@ from hf_curation.sampling.importance import ImportanceModel, LogWeights, Scoring
 from hf_curation.sampling.keys import stable_hash64
 from hf_curation.sampling.leakage import LeakIndex
 
+CONTAMINATED: Final = "contaminated"
 EXCLUSIONS: Final[dict[str, str]] = {
-    "contaminated": "it holds a passage of a held-out text",
+    CONTAMINATED: "it holds a passage of a held-out text",
     "no_ngrams": "it holds no n-gram, so nothing is known about it",
 }
 """Why a document has a weight and may not be chosen; the values of the column `excluded`."""
 
+LEAKED: Final = "leaked "
+"""Before the name of a held-out set: the total of documents that hold a passage of it."""
 _BATCH_DOCUMENTS: Final = 256
 _GROUP_ROWS: Final = 50_000
 
@@ -154,7 +157,7 @@ class WeighDocuments(PipelineStep):  # type: ignore[misc]
         documents: Sequence[Document] = (),
     ) -> None:
         with self.track_time("batch"):
-            weights, excluded = weigher.weigh(batch.texts)
+            weights, excluded = weigher.weigh(batch.texts, account)
             sidecar.add(batch, weights, excluded)
             weigher.note(documents, weights, excluded)
         account.num_in += len(batch)
@@ -178,12 +181,15 @@ class _Weigher:
         leaks = None if leak_index_path is None else LeakIndex.load(leak_index_path)
         return cls(ImportanceModel.load(model_path), leaks, scoring)
 
-    def weigh(self, texts: Any) -> tuple[LogWeights, Any]:  # noqa: ANN401 - texts of any kind; int8[N]
-        """Return weights, and for each text the number of its exclusion, or -1."""
+    def weigh(self, texts: Texts, account: StageAccount) -> tuple[LogWeights, Any]:
+        """Return weights, and int8[N]: the number of each text's exclusion, or -1."""
         weights = self.model.log_weights(texts, scoring=self.scoring)
-        excluded_N = np.where(weights.num_ngrams == 0, _NO_NGRAMS, -1).astype(np.int8)
+        excluded_N = np.where(weights.num_ngrams == 0, _HAS_NO_NGRAMS, -1).astype(np.int8)
         if self.leaks is not None:
-            excluded_N[self.leaks.find(texts).is_leaked] = _CONTAMINATED
+            matches = self.leaks.find(texts)
+            excluded_N[matches.is_leaked] = _IS_CONTAMINATED
+            for one, number in zip(self.leaks.sets, matches.counts(len(self.leaks.sets)).tolist(), strict=True):
+                account.totals[f"{LEAKED}{one.name}"] += number
         return weights, excluded_N
 
     def note(self, documents: Sequence[Document], weights: LogWeights, excluded_N: Any) -> None:  # noqa: ANN401
@@ -195,7 +201,7 @@ class _Weigher:
             for name, column in zip(self.columns, columns_TN, strict=True):
                 doc.metadata[name] = float(column[i])
             doc.metadata["num_ngrams"] = int(weights.num_ngrams[i])
-            if excluded_N[i] == _CONTAMINATED:
+            if excluded_N[i] == _IS_CONTAMINATED:
                 doc.metadata["is_contaminated"] = True
 
 
@@ -268,5 +274,5 @@ class _Sidecar:
         self._waiting, self._num_waiting = [], 0
 
 
-_CONTAMINATED, _NO_NGRAMS = range(len(EXCLUSIONS))
+_IS_CONTAMINATED, _HAS_NO_NGRAMS = range(len(EXCLUSIONS))
 _REASONS = np.array([*EXCLUSIONS, None], dtype=object)  # -1 is the last

@@ -15,6 +15,7 @@ VERBS: dict[str, str] = {
     "refine": "clean documents with programs that a refiner writes",
     "refiner": "measure refiners, and make training data for them",
     "report": "draw what a refining run did as one HTML file",
+    "select": "choose the documents of a corpus that are most like a target",
     "tokenize": "turn documents into a token store for training",
 }
 

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +53,7 @@ class Progress:
         self.folder = folder
         self.num_tasks = num_tasks
         self.stream = stream
+        self.title = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -66,13 +67,7 @@ class Progress:
 
     def count(self) -> tuple[int, int]:
         """Return how many documents and how many tasks are through."""
-        num_documents = 0
-        for path in (self.folder / "logs" / "progress").glob("*"):
-            try:
-                num_documents += int(path.read_text(encoding="ascii"))
-            except (OSError, ValueError):  # being written at this moment
-                continue
-        return num_documents, len(list((self.folder / "manifests").glob("*.json")))
+        return _num_documents(self.folder / "logs"), _num_manifests(self.folder / "manifests")
 
     def _watch(self) -> None:
         bar = self._bar() if self.stream.isatty() else None
@@ -81,11 +76,12 @@ class Progress:
             num_documents, num_tasks = self.count()
             if bar is not None:
                 bar.set_postfix_str(f"{num_tasks} of {self.num_tasks} tasks", refresh=False)
+                bar.set_description_str(self.title, refresh=False)
                 bar.update(num_documents - bar.n)
             elif time.monotonic() - shown_at > _LINE_EVERY_S:
                 shown_at = time.monotonic()
                 line = f"{num_documents:,} documents, {num_tasks} of {self.num_tasks} tasks finished"
-                self.stream.write(f"{line}\n")
+                self.stream.write(f"{self.title}: {line}\n" if self.title else f"{line}\n")
         if bar is not None:
             bar.close()
 
@@ -93,6 +89,44 @@ class Progress:
         from tqdm import tqdm
 
         return tqdm(unit=" documents", file=self.stream, initial=self.count()[0], leave=False)
+
+
+class StageProgress(Progress):
+    """The same for a run in several passes: shows the one that is under way.
+
+    Args:
+        folder: the run's; every pass has its manifests in `manifests/NAME` and its logs in `logs/NAME`.
+        stages: name and number of tasks of every pass, in order; the manifests of the last one are the folder's own.
+        stream: where to show it.
+    """
+
+    def __init__(self, folder: Path, stages: Sequence[tuple[str, int]], stream: TextIO) -> None:
+        super().__init__(folder, stages[0][1], stream)
+        self.stages = list(stages)
+
+    def count(self) -> tuple[int, int]:
+        """Return how many documents and tasks of the pass under way are through, and make it the title."""
+        last = self.stages[-1][0]
+        for name, num_tasks in self.stages:
+            done = _num_manifests(self.folder / "manifests" / ("" if name == last else name))
+            if done < num_tasks or name == last:
+                self.title, self.num_tasks = name, num_tasks
+                break
+        return _num_documents(self.folder / "logs" / self.title), done
+
+
+def _num_documents(logs: Path) -> int:
+    total = 0
+    for path in (logs / "progress").glob("*"):
+        try:
+            total += int(path.read_text(encoding="ascii"))
+        except (OSError, ValueError):  # being written at this moment
+            continue
+    return total
+
+
+def _num_manifests(folder: Path) -> int:
+    return len(list(folder.glob("*.json")))
 
 
 def _is_descriptor_2(stream: TextIO) -> bool:

@@ -1,0 +1,174 @@
+"""Push an adapted tokenizer with its accounts, card and, if given, its model as one commit; then load it from there.
+
+What breaks such a tokenizer makes no noise (see `vocabulary.loading_check`), so ids are compared before anything is
+sent, beside the `config.json` that will lie beside it, and again with what the Hub gives back.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import orjson
+
+from hf_curation.hub.adapted_tokenizer import ACCOUNT_FILES, TOKENIZER_FILES, adapted_tokenizer_card, read_facts
+from hf_curation.hub.cards import read_card
+from hf_curation.hub.commits import Head, check_repo_id, commit_files, one_line_errors, open_repo
+from hf_curation.vocabulary.bpe import ByteLevelBPE
+from hf_curation.vocabulary.loading_check import check_loading
+
+_MODEL_PATTERNS: Final = ("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json")
+_ROLES: Final = ("bos", "eos", "pad")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerPush:
+    """What a push sent, or would send."""
+
+    repo_id: str
+    files: tuple[tuple[str, int], ...]
+    """(name, bytes)."""
+    card: str
+    private: bool
+    superwords: tuple[str, ...]
+    """Probes across spaces that came back as one id."""
+    commit: str | None = None
+    """None after a dry run."""
+
+    @property
+    def url(self) -> str | None:
+        """Address of the commit."""
+        from huggingface_hub import constants  # noqa: PLC0415
+
+        return f"{constants.ENDPOINT}/{self.repo_id}/commit/{self.commit}" if self.commit else None
+
+
+def push_tokenizer(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    model_folder: str | Path | None = None,
+    private: bool = True,
+    dry_run: bool = False,
+    license: str | None = None,
+) -> TokenizerPush:
+    """Push what `AdaptedTokenizer.save` wrote.
+
+    Args:
+        folder: The adapted tokenizer.
+        repo_id: `you/name`; made where it is not there. A card that is there keeps all that is not ours. The token is
+            the Hub client's own (`HF_TOKEN`).
+        model_folder: A model that `transfer_embeddings` has moved to this tokenizer, as `save_pretrained` wrote it.
+        private: Of a repository that is made here.
+        dry_run: Check everything here and say what would be sent; the Hub is not asked.
+        license: Of the base, for the card.
+
+    Raises:
+        ValueError: if the folder is not whole, the model is not this tokenizer's, its model type would lose tokens
+            across spaces, the token is wrong, or someone else pushed at the same time.
+        OSError: if the Hub does not answer.
+    """
+    folder = Path(folder)
+    check_repo_id(repo_id)
+    facts = read_facts(folder, repo_id, license=license)
+    tokenizer = ByteLevelBPE.load(folder)
+    paths = {name: folder / name for name in (*TOKENIZER_FILES, *ACCOUNT_FILES) if (folder / name).is_file()}
+    if model_folder is not None:
+        paths |= _model_files(Path(model_folder), tokenizer)
+    superwords = tuple(_check_together(tokenizer, paths))
+    if dry_run:
+        card = str(adapted_tokenizer_card(facts))
+        return _result(repo_id, paths, card, superwords, private=private)
+    head = open_repo(repo_id, private=private)
+    if model_folder is None:
+        _check_beside_config(head, tokenizer, paths)
+    with one_line_errors(repo_id):
+        card = str(adapted_tokenizer_card(facts, existing=read_card(repo_id, revision=head.commit)))
+    title = f"Tokenizer adapted from {facts.base_name}" + (", with its model" if model_folder is not None else "")
+    commit = commit_files(head, {**paths, "README.md": card.encode()}, title)
+    check_loading(repo_id, tokenizer, revision=commit)
+    return _result(repo_id, paths, card, superwords, private=private, commit=commit)
+
+
+def _model_files(folder: Path, tokenizer: ByteLevelBPE) -> dict[str, Path]:
+    """Return a model's files, if it is this tokenizer's model."""
+    found = {path.name: path for pattern in _MODEL_PATTERNS for path in sorted(folder.glob(pattern))}
+    if "config.json" not in found or not any(name.endswith(".safetensors") for name in found):
+        raise ValueError(f"{folder} holds no model (config.json and *.safetensors): save it with save_pretrained")
+    config = orjson.loads(found["config.json"].read_bytes())
+    config = config.get("text_config", config)
+    if config["vocab_size"] < tokenizer.size:
+        raise ValueError(
+            f"{folder} has {config['vocab_size']} rows and the tokenizer {tokenizer.size} ids: "
+            "move the model with transfer_embeddings first"
+        )
+    ids = tokenizer.vocab | {token["content"]: token["id"] for token in tokenizer.added_tokens}
+    for role in _ROLES:
+        token, number = tokenizer.config.get(f"{role}_token"), config.get(f"{role}_token_id")
+        expected = ids.get(token) if token else None
+        if expected is not None and number is not None and expected not in [number, *_listed(number)]:
+            raise ValueError(
+                f"{folder}: {role}_token_id is {number} in config.json, and {token} is {expected} in the tokenizer: "
+                "move the model with transfer_embeddings first"
+            )
+    return found
+
+
+def _listed(number: Any) -> list[int]:  # noqa: ANN401 - JSON
+    return number if isinstance(number, list) else []
+
+
+def _check_together(tokenizer: ByteLevelBPE, paths: dict[str, Path]) -> list[str]:
+    """Load the tokenizer from a folder where only it and the model's configuration lie."""
+    with TemporaryDirectory() as together:
+        for name in (*TOKENIZER_FILES, "config.json"):
+            if name in paths:
+                shutil.copy(paths[name], Path(together, name))
+        try:
+            return check_loading(together, tokenizer)
+        except ValueError as error:
+            kind = _model_type(paths["config.json"]) if "config.json" in paths else None
+            reason = str(error).replace(together, "the tokenizer")
+            if kind is None:
+                raise ValueError(reason) from error
+            raise ValueError(
+                f"model type {kind!r} does not go with this tokenizer: {reason}. Push the tokenizer to a "
+                "repository of its own, or save the model under a type that loads it (llama, mistral, olmo2)"
+            ) from error
+
+
+def _check_beside_config(head: Head, tokenizer: ByteLevelBPE, paths: dict[str, Path]) -> None:
+    """Check it beside the `config.json` that the repository has already."""
+    if "config.json" not in head.files:
+        return
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+
+    with one_line_errors(head.repo_id):
+        config = Path(hf_hub_download(head.repo_id, "config.json", revision=head.commit))
+    _check_together(tokenizer, paths | {"config.json": config})
+
+
+def _model_type(config: Path) -> str | None:
+    kind = orjson.loads(config.read_bytes()).get("model_type")
+    return None if kind is None else str(kind)
+
+
+def _result(
+    repo_id: str,
+    paths: dict[str, Path],
+    card: str,
+    superwords: tuple[str, ...],
+    *,
+    private: bool,
+    commit: str | None = None,
+) -> TokenizerPush:
+    sizes = {name: path.stat().st_size for name, path in paths.items()} | {"README.md": len(card.encode())}
+    return TokenizerPush(
+        repo_id=repo_id,
+        files=tuple(sorted(sizes.items())),
+        card=card,
+        private=private,
+        superwords=superwords,
+        commit=commit,
+    )

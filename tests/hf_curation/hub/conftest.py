@@ -1,0 +1,64 @@
+"""A Hub on this machine, and the Hub's own clients turned to it."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SERVER = Path(__file__).parents[2] / "minihub" / "server.py"
+
+
+@dataclass
+class Hub:
+    url: str
+    root: Path
+
+    @property
+    def environment(self):
+        """Variables for a process of its own."""
+        return {
+            "HF_ENDPOINT": self.url,
+            "HF_TOKEN": "hf_test",
+            "HF_HOME": str(self.root / "home"),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "0",
+        }
+
+    def requests(self):
+        return [json.loads(line) for line in (self.root / "requests.log").read_text().splitlines()]
+
+    def fail(self, method, path, status, **fault):
+        """Let the next request of this kind fail; with `after=True` it takes effect and only its reply is lost."""
+        body = json.dumps({"method": method, "path": path, "status": status, **fault}).encode()
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/_test/faults", body, method="POST"))  # noqa: S310
+
+
+@pytest.fixture(scope="session")
+def hub_server(tmp_path_factory):
+    root = tmp_path_factory.mktemp("minihub")
+    process = subprocess.Popen([sys.executable, SERVER, "--root", root], stdout=subprocess.PIPE, text=True)
+    try:
+        yield Hub(process.stdout.readline().split()[-1], root)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def hub(hub_server, monkeypatch, tmp_path):
+    """The server, for clients in this process: they read the endpoint when they are imported, so it is set there."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", hub_server.url)
+    template = hub_server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+    yield hub_server
+    urllib.request.urlopen(urllib.request.Request(f"{hub_server.url}/_test/faults", method="DELETE"))  # noqa: S310

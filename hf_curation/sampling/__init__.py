@@ -1,12 +1,22 @@
 """Target-aware sampling: hashed n-grams, importance weights, choice, evidence."""
 
+from hf_curation.sampling.budget import Budget
+from hf_curation.sampling.candidates import Candidates
+from hf_curation.sampling.choice import Choice
+from hf_curation.sampling.choose import choose, random_choice
 from hf_curation.sampling.features import Featurizer, TextScores, TextSizes, load_featurizer
 from hf_curation.sampling.importance import ImportanceModel, LogWeights, Scoring
+from hf_curation.sampling.keys import stable_hash64
+from hf_curation.sampling.rules import ChoiceRules
 from hf_curation.sampling.smoothing import BackOff, Floor, Smoothing
 from hf_curation.sampling.spec import FeatureSpec
 
 __all__ = [
     "BackOff",
+    "Budget",
+    "Candidates",
+    "Choice",
+    "ChoiceRules",
     "FeatureSpec",
     "Featurizer",
     "Floor",
@@ -16,5 +26,8 @@ __all__ = [
     "Smoothing",
     "TextScores",
     "TextSizes",
+    "choose",
     "load_featurizer",
+    "random_choice",
+    "stable_hash64",
 ]

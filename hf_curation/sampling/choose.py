@@ -1,7 +1,7 @@
 """Choose documents by rules from candidates that need not fit into memory.
 
 `choose` reads the candidates several times and keeps thresholds, not documents: a survey, then for every lane a search
-(`search`; one more for quotas, one more for caps), then the account. Up to `max_held` documents (2^20: 150 MB at most)
+(`search`; one more for quotas, one more for caps), then the account. Up to `max_held` documents (2^20: about 200 MB)
 are read once and held. The result does not depend on the order of documents, on chunks, tasks or machines.
 
 `choose_plain` is the readable twin, which sorts lists.

@@ -117,7 +117,8 @@ def find_equal_hashes(
     """Return how many hashes also stand at another, earlier place, and the least such hash (0 if there is none).
 
     Holds `max_held` hashes of 8 bytes at a time, and reads all of them once for every so many: each round takes those
-    with one remainder. With 2^24 held, 128 MB, 1e9 documents take 60 rounds.
+    with one remainder. With 2^24 held, 256 MB at the peak, 1e9
+    documents take 60 rounds.
     """
     num_rounds = -(-num_hashes // max_held)
     num_equal, least = 0, 0
@@ -125,7 +126,9 @@ def find_equal_hashes(
         parts = [
             hashes[hashes % np.uint64(num_rounds) == remainder] if num_rounds > 1 else hashes for hashes in read()
         ]
-        held = np.sort(np.concatenate(parts))
+        held = np.concatenate(parts)
+        del parts
+        held.sort()
         equal = held[1:][held[1:] == held[:-1]]
         if len(equal):
             least = int(equal[0]) if num_equal == 0 else min(least, int(equal[0]))

@@ -8,13 +8,17 @@ any order of files, number of tasks and machine, and the first documents of a sm
 
 `numpy.log` is not the same on every machine: it takes another path with AVX-512 than without, a last bit differs now
 and then, and the document at the threshold would be kept by one node and dropped by the next. The logarithm here is
-made of +, -, * and / only, which IEEE 754 fixes to the bit; a key costs 75 ns, against 50 with `numpy.log`.
+made of +, -, * and / only, which IEEE 754 fixes to the bit. A key costs 45 ns on one core, 20 ns where numba is
+installed (`keys_fast`: the same bits), and would cost 30 ns with `numpy.log` (recipes/benchmarks/selection_keys.py).
 
 Keys are compared as unsigned integers in the same order as the floats (`sortable`), so that a threshold goes through
 JSON exactly and can be found digit by digit (`search`).
 """
 
+import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Final, TypeVar
 
@@ -29,11 +33,12 @@ HASH_VERSION: Final = "blake2b-64/1"
 _MULTIPLIERS: Final = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFTS: Final = (np.uint64(30), np.uint64(27), np.uint64(31))
 _TOP_BIT: Final = np.uint64(1 << 63)
-_LN2_HIGH: Final = float.fromhex("0x1.62e42fefa0000p-1")  # times any exponent of a double it is exact
-_LN2_LOW: Final = float.fromhex("0x1.cf79abc9e3b3ap-40")
+LN2_HIGH: Final = float.fromhex("0x1.62e42fefa0000p-1")  # times any exponent of a double it is exact
+LN2_LOW: Final = float.fromhex("0x1.cf79abc9e3b3ap-40")
 _SQRT_HALF: Final = float.fromhex("0x1.6a09e667f3bcdp-1")
-_ATANH: Final = tuple(2 / (2 * k + 1) for k in range(11, 0, -1))  # of the series 2 atanh(t) = 2t + 2t^3/3 + ...
+ATANH: Final = tuple(2 / (2 * k + 1) for k in range(11, 0, -1))  # of the series 2 atanh(t) = 2t + 2t^3/3 + ...
 _MAX_SCORE: Final = 1e300
+_PLAIN_KEYS: Final = 1 << 25  # of a process, before numba is loaded: they take as long as loading
 _BLOCK: Final = 1 << 14  # temporaries of a block stay in the cache: 3 times as fast as whole arrays
 
 
@@ -56,9 +61,7 @@ def mixed(hashes: NDArray[np.uint64], seed: int, stream: str = "") -> NDArray[np
     the 16-byte BLAKE2b of the seed in decimal, a zero byte and the stream's name. After one round, draws with two
     seeds would be tied by the difference of their words.
     """
-    words = blake2b(f"{seed}\0{stream}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    first, second = (np.uint64(int.from_bytes(half, "big")) for half in (words[:8], words[8:]))
-    return _in_blocks(lambda part: _finalise(_finalise(part ^ first) + second), hashes, np.uint64)
+    return _in_blocks(partial(_mix, words=_stream_words(seed, stream)), hashes, np.uint64)
 
 
 def uniforms(hashes: NDArray[np.uint64], seed: int, stream: str = "") -> NDArray[np.float64]:
@@ -88,8 +91,7 @@ def gumbel_keys(
     bound = _MAX_SCORE if clip is None else clip
     with np.errstate(over="ignore"):
         scaled = np.clip(log_weights / temperature, -bound, bound)
-    noise = _in_blocks(lambda bits: -exact_log(-exact_log(_uniform(bits))), mixed(hashes, seed, stream), np.float64)
-    return np.asarray(scaled + noise, dtype=np.float64)
+    return np.asarray(scaled + _noise(hashes, _stream_words(seed, stream)), dtype=np.float64)
 
 
 def sortable(keys: NDArray[np.float64]) -> NDArray[np.uint64]:
@@ -114,11 +116,57 @@ def exact_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
     less_one = mantissa - 1.0  # exact
     t = less_one / (less_one + 2.0)
     square = t * t
-    series = np.full_like(t, _ATANH[0])
-    for coefficient in _ATANH[1:]:
+    series = np.full_like(t, ATANH[0])
+    for coefficient in ATANH[1:]:
         series *= square
         series += coefficient
-    return powers * _LN2_HIGH + (2.0 * t + (t * square * series + powers * _LN2_LOW))
+    return powers * LN2_HIGH + (2.0 * t + (t * square * series + powers * LN2_LOW))
+
+
+@dataclass(slots=True)
+class _Noise:
+    """Standard Gumbel noise, compiled as soon as it pays."""
+
+    num_plain: int = 0
+    compiled: Callable[[NDArray[np.uint64], np.uint64, np.uint64], NDArray[np.float64]] | None = None
+
+    def __call__(self, hashes: NDArray[np.uint64], words: tuple[np.uint64, np.uint64]) -> NDArray[np.float64]:
+        if self.compiled is None and self.num_plain > _PLAIN_KEYS:
+            self.compiled = _compiled_noise()
+        if self.compiled is not None:
+            return self.compiled(hashes, *words)
+        self.num_plain += len(hashes)
+        return plain_noise(hashes, *words)
+
+
+_noise = _Noise()
+
+
+def plain_noise(hashes: NDArray[np.uint64], first: np.uint64, second: np.uint64) -> NDArray[np.float64]:
+    """Return standard Gumbel noise, float64[N], for hashes and the two words of a stream."""
+
+    def noise(part: NDArray[np.uint64]) -> NDArray[np.float64]:
+        return -exact_log(-exact_log(_uniform(_mix(part, (first, second)))))
+
+    return _in_blocks(noise, hashes, np.float64)
+
+
+def _compiled_noise() -> Callable[[NDArray[np.uint64], np.uint64, np.uint64], NDArray[np.float64]]:
+    try:
+        from hf_curation.sampling.keys_fast import compiled_noise  # noqa: PLC0415 - numba takes 0.3 s
+    except ImportError:
+        logging.getLogger(__name__).info("numba is not installed: keys of documents take twice the time")
+        return plain_noise
+    return compiled_noise
+
+
+def _stream_words(seed: int, stream: str) -> tuple[np.uint64, np.uint64]:
+    words = blake2b(f"{seed}\0{stream}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return np.uint64(int.from_bytes(words[:8], "big")), np.uint64(int.from_bytes(words[8:], "big"))
+
+
+def _mix(hashes: NDArray[np.uint64], words: tuple[np.uint64, np.uint64]) -> NDArray[np.uint64]:
+    return _finalise(_finalise(hashes ^ words[0]) + words[1])
 
 
 def _uniform(bits: NDArray[np.uint64]) -> NDArray[np.float64]:

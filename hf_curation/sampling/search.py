@@ -2,9 +2,9 @@
 
 A pass sums the sizes of copies by the next 16 bits of their key, among those that agree with the digits found so far;
 the digit is the bin in which the running sum meets the limit. As soon as the copies left fit into memory they are
-collected and sorted. One pass for levels (copy numbers), then with a million held documents: 1 pass for up to 1e6
-candidates, 3 or 4 for 1e9, and at worst 9, when millions of keys are equal and hashes decide. Sums are of integers and
-do not depend on order, so the point is exact, whatever the chunks; memory is 1 MB a pool and what is held.
+collected and sorted. With a million held: 1 pass for up to 1e6 documents; for more, a pass for levels (numbers of
+copies), then 2 for 5e6 and 3 for 1e9, at worst 9 when millions of keys are equal and hashes decide. Sums are of
+integers, so the point is exact, whatever the order and the chunks; memory is 1 MB a pool and what is held.
 """
 
 from collections.abc import Callable, Iterator, Sequence

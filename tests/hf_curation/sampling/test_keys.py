@@ -1,6 +1,7 @@
 """Keys: the same everywhere, of the right distribution, never infinite."""
 
 import math
+import sys
 from hashlib import blake2b
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hf_curation.sampling import keys
 from hf_curation.sampling.keys import exact_log, gumbel_keys, mixed, sortable, stable_hash64, uniforms
 
 MASK = (1 << 64) - 1
@@ -72,12 +74,12 @@ def test_blocks_do_not_show():
 
 def test_uniforms_stay_inside_at_the_extremes_of_the_bits(monkeypatch):
     extremes = np.array([0, MASK], dtype=np.uint64)
-    monkeypatch.setattr("hf_curation.sampling.keys.mixed", lambda hashes, seed, stream: extremes)
+    monkeypatch.setattr(keys, "_mix", lambda hashes, words: hashes)
     low, high = uniforms(extremes, 0)
     assert 0 < low < 1e-15
     assert 1 - 1e-15 < high < 1
-    keys = gumbel_keys(np.zeros(2), extremes, 0)
-    assert keys == pytest.approx([-math.log(53 * math.log(2)), 53 * math.log(2)], rel=1e-12)
+    log_2 = math.log(2)
+    assert keys.plain_noise(extremes, 0, 0) == pytest.approx([-math.log(53 * log_2), 53 * log_2], rel=1e-12)
 
 
 @given(st.lists(st.floats(1e-300, 1e300) | st.floats(0.5, 2.0), min_size=1, max_size=50))
@@ -116,9 +118,35 @@ def test_noise_is_standard_gumbel():
 def test_large_weights_do_not_overflow(size):
     weights = np.array([size, -size, 0.0])
     with np.errstate(all="raise", over="ignore"):
-        keys = gumbel_keys(weights, stable_hash64("abc"), 0)
-    assert np.isfinite(keys).all()
-    assert keys.argsort().tolist() == [1, 2, 0]
+        got = gumbel_keys(weights, stable_hash64("abc"), 0)
+    assert np.isfinite(got).all()
+    assert got.argsort().tolist() == [1, 2, 0]
+
+
+def test_compiled_noise_has_the_same_bits():
+    keys_fast = pytest.importorskip("hf_curation.sampling.keys_fast")
+    hashes = np.random.default_rng(0).integers(0, 1 << 64, 100_001, dtype=np.uint64)
+    for words in [(np.uint64(0), np.uint64(0)), (np.uint64(MASK), np.uint64(12345))]:
+        fast = keys_fast.compiled_noise(hashes, *words)
+        assert np.array_equal(fast.view(np.uint64), keys.plain_noise(hashes, *words).view(np.uint64))
+    assert len(keys_fast.compiled_noise(hashes[:0], *words)) == 0
+    assert np.array_equal(keys_fast.compiled_noise(hashes[::-3], *words), fast[::-3])
+
+
+def test_noise_is_compiled_when_it_pays_and_never_changes(monkeypatch):
+    hashes = stable_hash64(f"{i}" for i in range(100))
+    draws = []
+    for has_numba in (False, True):
+        noise = keys._Noise(num_plain=keys._PLAIN_KEYS)
+        monkeypatch.setattr(keys, "_noise", noise)
+        if not has_numba:
+            monkeypatch.setitem(sys.modules, "hf_curation.sampling.keys_fast", None)
+        else:
+            monkeypatch.delitem(sys.modules, "hf_curation.sampling.keys_fast")
+            pytest.importorskip("numba")
+        draws += [gumbel_keys(np.zeros(100), hashes, 3).tolist() for _ in range(2)]
+        assert (noise.compiled is keys.plain_noise) == (not has_numba)
+    assert draws[0] == draws[1] == draws[2] == draws[3]
 
 
 def test_temperature_and_clip():
@@ -130,6 +158,6 @@ def test_temperature_and_clip():
 
 @given(st.lists(st.floats(allow_nan=False), min_size=2, max_size=30))
 def test_sortable_keeps_the_order(values):
-    keys = sortable(np.array(values)).tolist()
+    got = sortable(np.array(values)).tolist()
     for a, b in zip(range(len(values)), range(1, len(values)), strict=False):
-        assert (values[a] < values[b], values[a] == values[b]) == (keys[a] < keys[b], keys[a] == keys[b])
+        assert (values[a] < values[b], values[a] == values[b]) == (got[a] < got[b], got[a] == got[b])

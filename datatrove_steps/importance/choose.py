@@ -1,7 +1,7 @@
 """ChooseThreshold: from all weights to the choice: a few exact thresholds, without holding the documents.
 
 Reads the sidecars of all ranks, columns of numbers only, once for every pass of `hf_curation.sampling.choose`. Beside
-the choice itself two others of the same budget are made for the evidence: a uniform one, and the plain top of the list.
+the choice two others of the same budget are made for the evidence: a uniform one, and the plain top of the list.
 
 `choice.json` holds the thresholds as exact integers, so every task of the next pass finds the same documents, and the
 digests of model and sidecars that they were found in.
@@ -82,7 +82,7 @@ class ChooseThreshold(PipelineStep):  # type: ignore[misc]
                 "random": random_choice(sidecars.read, self.rules, source_names=sidecars.source_names),
                 "top_k": chosen if self.rules.top_k else self._choose(sidecars, replace(self.rules, top_k=True)),
             }
-            facts = {"weights_sha256": sidecars.digests, "model_sha256": sidecars.model_sha256}
+            facts: dict[str, Any] = {"weights_sha256": sidecars.digests, "model_sha256": sidecars.model_sha256}
             facts["log_sums"] = asdict(self._log_sums(sidecars))
             body = chosen.to_dict() | facts | {"compared": {name: one.to_dict() for name, one in compared.items()}}
             write_json(self.choice_path, body)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hf_curation.sampling.budget import Budget
 from hf_curation.sampling.importance import Scoring
 from hf_curation.sampling.leakage import DEFAULT_N
 from hf_curation.sampling.rules import ChoiceRules
@@ -163,7 +164,7 @@ class SelectConfig:
         names = list(self.named_targets)
         shares = {name: (self.target_shares or {}).get(name, 1.0) for name in names}
         return ChoiceRules(
-            budget=self.budget,  # type: ignore[arg-type] - parsed there
+            budget=Budget.parse(self.budget),
             seed=self.seed,
             temperature=self.scoring.temperature,
             clip=self.clip,

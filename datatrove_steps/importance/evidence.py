@@ -75,7 +75,7 @@ def _asked(plan: SelectPlan, model: ImportanceModel) -> Asked:
         targets=tuple(one.name for one in plan.targets),
         budget=str(config.rules.budget),
         raw=plan.stages["keep"].plan.config["source"],
-        features=model.facts["features"],
+        features=plan.stages["fit"].plan.config["features"],
         scoring={name: getattr(scoring, name) for name in scoring.__slots__},
         rules=config.rules.to_dict(),
         smoothing=model.facts["smoothing"],

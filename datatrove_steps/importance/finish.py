@@ -53,7 +53,9 @@ class FinishSelection(PipelineStep):  # type: ignore[misc]
             evidence = assemble_evidence(plan, choices, accounts["weigh"]["weigh"], summary["excluded"])
             evidence.write(plan.output / "evidence.json")
             summary |= headline(evidence)
-            write_whole(plan.output / "README.md", selection_card(summary).encode("utf-8"))
+            write_whole(
+                plan.output / "README.md", selection_card(summary, has_weights=not plan.reuses_weights).encode("utf-8")
+            )
             write_json(plan.output / "summary.json", summary, keep_order=True)
 
 

@@ -1,7 +1,7 @@
 """What KeepChosen gathers for the evidence while it reads the corpus once more: counts of groups, and a few documents.
 
-Everything is whole numbers, or documents picked by a keyed hash of their ids, so the sum over ranks is the same for any
-number of them. A rank leaves `counts/kept/RANK.npz` (the groups) and `RANK.json` (documents, overlap).
+Everything is whole numbers, or documents picked by a keyed hash of their ids, so the sum over ranks is the same for
+any number of them. A rank leaves `counts/kept/RANK.npz` (the groups) and `RANK.json` (documents, overlap).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

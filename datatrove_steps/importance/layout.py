@@ -93,7 +93,7 @@ class Layout:
         for i, doc in enumerate(documents):
             assert not isinstance(doc, str), doc
             doc.metadata |= {name: column[i] for name, column in values.items()}
-        return to_batch(documents, self.schema)  # type: ignore[arg-type]
+        return to_batch(documents, self.schema)
 
 
 def find_layout(source: Source, keys: Keys, weight_columns: Sequence[str], *, with_repeats: bool) -> Layout:

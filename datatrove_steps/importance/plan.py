@@ -24,6 +24,7 @@ from hf_curation.files.plans import Plan, read_json
 from hf_curation.files.reading import is_parquet, open_parquet
 from hf_curation.files.sources import Source
 from hf_curation.files.spans import Span, deal_spans
+from hf_curation.sampling.spec import FeatureSpec
 
 _OUR_CODE: Final = (
     "hf_curation.sampling",
@@ -120,20 +121,36 @@ def make_select_plan(config: SelectConfig) -> SelectPlan:
 
 def _stages(plan: SelectPlan) -> dict[str, Stage]:
     """Return the stages in the order in which they run, the last one under the name `keep`."""
-    config, versions = plan.config, versions_of(_OUR_CODE, _PACKAGES)
-    num_tasks = len(plan.raw_spans)
-    features = config.spec.describe()
-    scoring = config.scoring
-    reading = {"text_key": config.text_key, "id_key": config.id_key, "source_key": plan.keys.source}
-    targets = {f"target {one.name}": one.describe() for one in plan.targets}
-    count_target = {"features": features, "text_key": config.text_key, **targets}
-    count_raw = {"features": features, **reading, "limit": config.limit, "probe_share": plan.probe_share}
+    versions, num_tasks = versions_of(_OUR_CODE, _PACKAGES), len(plan.raw_spans)
+    reads = {"count_target": _joined(plan.targets), "held_out": _joined(plan.held_out)}
+    tasks = {"count_target": len(plan.target_readings), **dict.fromkeys(("count_raw", "weigh", "keep"), num_tasks)}
+    stages = {}
+    for name, values in _configs(plan).items():
+        step = "select" if name == "keep" else f"select/{name}"
+        stage_plan = Plan.of(step, values, reads.get(name, plan.raw), tasks.get(name, 1), versions)
+        folder = plan.scores if name in SCORING_STAGES else plan.output
+        stages[name] = Stage("" if name == "keep" else name, folder, stage_plan)
+    return stages
+
+
+def _configs(plan: SelectPlan) -> dict[str, dict[str, Any]]:
+    """Return for every stage what decides its output, what it builds on included."""
+    config, scoring = plan.config, plan.config.scoring
+    features, texts = portable_features(config.spec), {"text_key": config.text_key}
+    targets: dict[str, Any] = {f"target {one.name}": one.describe() for one in plan.targets}
+    sets: dict[str, Any] = {f"held out {one.name}": one.describe() for one in plan.held_out}
+    count_target = {"features": features, **texts, **targets}
+    count_raw: dict[str, Any] = {
+        "features": features,
+        **texts,
+        "id_key": config.id_key,
+        "source_key": plan.keys.source,
+    }
+    count_raw |= {"limit": config.limit, "probe_share": plan.probe_share}
     fit = {**count_target, **count_raw, "raw": plan.raw.fingerprint, "smoothing": config.smoothing.describe()}
     fit |= {"separate": config.separate, "mixture": config.mixture}
-    sets = {f"held out {one.name}": one.describe() for one in plan.held_out}
-    held_out = {"leak_words": config.leak_words, "text_key": config.text_key, **sets} if sets else {}
+    held_out = {"leak_words": config.leak_words, **texts, **sets} if sets else {}
     weigh = {**fit, **held_out, "alpha": scoring.length_exponent, "chunk_tokens": scoring.chunk_tokens}
-    choose = weigh | {"rules": config.rules.to_dict()}
     keep = {
         "source": Path(config.raw).name if plan.raw.is_local else config.raw,
         **describe_config(config),
@@ -141,23 +158,17 @@ def _stages(plan: SelectPlan) -> dict[str, Stage]:
         "decontaminate": bool(sets),
         "columns": plan.layout.describe(),
     }
-    of_target = _joined(plan.targets)
-    specs: dict[str, tuple[dict[str, Any], Source, int]] = {
-        "count_target": (count_target, of_target, len(plan.target_readings)),
-        "count_raw": (count_raw, plan.raw, num_tasks),
-        "fit": (fit, plan.raw, 1),
-        **({"held_out": (held_out, _joined(plan.held_out), 1)} if sets else {}),
-        "weigh": (weigh, plan.raw, num_tasks),
-        "choose": (choose, plan.raw, 1),
-        "keep": (keep, plan.raw, num_tasks),
-    }
-    stages = {}
-    for name, (values, source, world_size) in specs.items():
-        folder = plan.scores if name in SCORING_STAGES else plan.output
-        step = "select" if name == "keep" else f"select/{name}"
-        stage_plan = Plan.of(step, values, source, world_size, versions)
-        stages[name] = Stage("" if name == "keep" else name, folder, stage_plan)
-    return stages
+    choose = {**weigh, "rules": config.rules.to_dict()}
+    configs = {"count_target": count_target, "count_raw": count_raw, "fit": fit, "held_out": held_out}
+    configs |= {"weigh": weigh, "choose": choose, "keep": keep}
+    return {name: values for name, values in configs.items() if values}
+
+
+def portable_features(spec: FeatureSpec) -> dict[str, Any]:
+    """Return `FeatureSpec.describe()` without the folder that a tokenizer lies in on this machine."""
+    described = spec.describe()
+    is_path = not spec.uses_words and Path(spec.tokens).exists()
+    return described | {"tokens": Path(spec.tokens).name} if is_path else described
 
 
 def _joined(sets: Sequence[TextSet]) -> Source:

@@ -123,7 +123,7 @@ def _check_facts(path: Path, stage: Stage, columns: Sequence[str]) -> str:
     facts = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
     if facts.get("plan_sha256") != stage.plan.sha256 or not set(columns) <= set(schema.names):
         raise ValueError(f"{path} holds weights of another plan; remove it and run again")
-    return facts["model_sha256"]
+    return str(facts["model_sha256"])
 
 
 def _source_codes(column: Any, codes: Mapping[str, int]) -> Any:  # noqa: ANN401 - a dictionary array; int32[N]

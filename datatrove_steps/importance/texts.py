@@ -173,8 +173,7 @@ def _read_parquet(
     parquet = open_parquet(raw, file.name)
     names = parquet.schema_arrow.names
     if keys.text not in names:
-        columns = ", ".join(names)
-        raise ValueError(f"{file.name} has no column {keys.text!r}; name one with --text-key: {columns}")
+        raise ValueError(f"{file.name} has no column {keys.text!r}; name one with --text-key: {', '.join(names)}")
     wanted = {keys.text, keys.id, keys.source, *(["metadata"] if keys.source and keys.source not in names else [])}
     columns = [name for name in names if name in wanted]
     stop = parquet.metadata.num_rows if span.stop is None else min(span.stop, parquet.metadata.num_rows)
@@ -195,10 +194,22 @@ def _read_parquet(
 
 def _good_rows(batch: Any, first: int, name: str, keys: Keys, rejects: Rejects) -> list[int] | None:  # noqa: ANN401
     """Return the numbers of the rows that are documents; None for all of them."""
-    texts = _as_strings(batch.column(keys.text))
-    if texts is not None and _is_sound(texts, batch):
-        return None
-    return [i for i in range(batch.num_rows) if _is_good_row(batch.slice(i, 1), first + i, name, keys, rejects)]
+    suspects = _suspects(_as_strings(batch.column(keys.text)), batch)
+    bad = {i for i in suspects if not _is_good_row(batch.slice(i, 1), first + i, name, keys, rejects)}
+    return [i for i in range(batch.num_rows) if i not in bad] if bad else None
+
+
+def _suspects(texts: Any, batch: Any) -> Sequence[int]:  # noqa: ANN401 - pyarrow arrays
+    """Return the rows that may be no documents: of blank text, or all where some string is none."""
+    if texts is None:
+        return range(batch.num_rows)
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        return range(batch.num_rows)
+    num_bytes = pc.fill_null(pc.binary_length(pc.utf8_ltrim(texts, characters=_BLANKS)), 0)
+    rows: list[int] = pc.indices_nonzero(pc.equal(num_bytes, 0)).to_pylist()
+    return rows
 
 
 def _as_strings(column: Any) -> Any:  # noqa: ANN401 - a pyarrow array
@@ -209,17 +220,6 @@ def _as_strings(column: Any) -> Any:  # noqa: ANN401 - a pyarrow array
     if pa.types.is_string_view(kind):
         return column.cast(pa.large_string())
     return column if pa.types.is_string(kind) or pa.types.is_large_string(kind) else None
-
-
-def _is_sound(texts: Any, batch: Any) -> bool:  # noqa: ANN401
-    """Return whether all rows are documents; the slow path finds out which are not."""
-    if texts.null_count:
-        return False
-    try:
-        batch.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return pc.min(pc.binary_length(pc.utf8_ltrim(texts, characters=_BLANKS))).as_py() != 0
 
 
 def _is_good_row(batch: Any, index: int, name: str, keys: Keys, rejects: Rejects) -> bool:  # noqa: ANN401

@@ -63,9 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_choice(group: Any) -> None:  # noqa: ANN401 - argparse's groups have no public type
-    group.add_argument(
-        "--budget", default="1%", help="1%% (of the tokens), '1%% documents', '2e9 tokens' (default: 1%%)"
-    )
+    group.add_argument("--budget", default="1%", help="1%% (of the tokens), '1%% documents', '2e9 tokens' ...")
     group.add_argument("--temperature", type=float, help="small: the best; large: at random (default: 0.1)")
     group.add_argument("--top-k", action="store_true", help="the largest weights, without noise")
     group.add_argument("--general-share", type=float, default=0.0, metavar="SHARE", help="of it a random sample")
@@ -221,6 +219,10 @@ def table(summary: dict[str, Any]) -> list[str]:
         shown = {name: amount for name, amount in summary[kind].items() if amount["documents"]}
         if len(shown) > 1:
             lines += _amounts(kind[:-1], shown, tokens["chosen"])
+    names = {"sampler": "KL, its features", "probe": "KL, others"}
+    for kind, nats in summary["kl"].items():
+        told = ", ".join(f"{group} {value:.3f}" for group, value in nats.items() if group != "chosen")
+        lines.append(f"{names[kind]:<22}{nats.get('chosen', float('nan')):>15.3f}  {'nats':>8}  {told}")
     return lines
 
 

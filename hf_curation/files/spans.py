@@ -58,7 +58,7 @@ def deal_spans(source: Source, num_tasks: int) -> list[list[Span]]:
 
 
 def _cut(sizes: Sequence[int], num_tasks: int) -> list[int]:
-    """Return where each task's run of files begins, and the end: every task gets one file at least, about equal bytes."""
+    """Return where each task's run of files begins, and the end; every task gets one at least, about equal bytes."""
     total, edges, seen = sum(sizes), [0], 0
     for i, size in enumerate(sizes):
         task = len(edges)  # the one that would begin here

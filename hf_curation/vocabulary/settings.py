@@ -92,11 +92,8 @@ class AdaptSettings:
                 f"no vocabulary of {min(wanted)} ids: {least_size} are bytes and added tokens, which stay"
             )
         if self.grid is not None:
-            return [
-                size
-                for size in sorted({*wanted}, reverse=True)
-                if last * (self.final_size is not None) <= size < first_size
-            ]
+            floor = min(wanted) if self.final_size is None else self.final_size
+            return [size for size in sorted({*wanted}, reverse=True) if floor <= size < first_size]
         self.check_reach(first_size, last)
         return [max(last, first_size - i * self.step) for i in range(1, self.num_steps(first_size, last) + 1)]
 

@@ -97,8 +97,8 @@ def measure(
 
 def y_log_y(counts: IntArray) -> FloatArray:
     """Return y ln y of each count, 0 for 0."""
-    found: FloatArray = counts * np.log(np.maximum(counts, 1))
-    return found
+    values: FloatArray = counts.astype(np.float64)
+    return values * np.log(np.maximum(values, 1.0))
 
 
 @dataclass(slots=True)
@@ -138,8 +138,7 @@ class Sums:
         num: FloatArray = np.asarray(self.num_tokens + count, dtype=np.float64)
         entropy = np.log(num) - (self.y_log_y + change) / num
         if reading == "occurrences":
-            length = self.bytes_of_types / num
+            found: FloatArray = entropy * num / self.bytes_of_types
         else:
-            length = (self.bytes_of_types + bytes_change) / (self.num_types + types_change)
-        found: FloatArray = entropy / length
+            found = entropy * (self.num_types + types_change) / (self.bytes_of_types + bytes_change)
         return found

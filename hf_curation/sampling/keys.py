@@ -6,10 +6,9 @@ any order of files, number of tasks and machine, and the first documents of a sm
 
     id -> 64-bit BLAKE2b -> mixed with two words of (seed, stream) -> u in (0, 1) -> -ln(-ln u)
 
-`numpy.log` is not the same on every machine: it takes another path with AVX-512 than without, a last bit differs now
-and then, and the document at the threshold would be kept by one node and dropped by the next. The logarithm here is
-made of +, -, * and / only, which IEEE 754 fixes to the bit. A key costs 45 ns on one core, 20 ns where numba is
-installed (`keys_fast`: the same bits), and would cost 30 ns with `numpy.log` (recipes/benchmarks/selection_keys.py).
+The logarithm is our own (`exact_log`), for numpy's differs in a last bit between processors: the document at the
+threshold would be kept by one node of a cluster and dropped by the next. A key costs 45 ns on one core, and 20 ns
+where numba is installed (`keys_fast`: the same bits), by recipes/benchmarks/selection_keys.py.
 
 Keys are compared as unsigned integers in the same order as the floats (`sortable`), so that a threshold goes through
 JSON exactly and can be found digit by digit (`search`).
@@ -25,6 +24,8 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_curation.sampling.exact_log import exact_log
+
 Number = TypeVar("Number", np.uint64, np.float64)
 
 HASH_VERSION: Final = "blake2b-64/1"
@@ -33,10 +34,6 @@ HASH_VERSION: Final = "blake2b-64/1"
 _MULTIPLIERS: Final = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFTS: Final = (np.uint64(30), np.uint64(27), np.uint64(31))
 _TOP_BIT: Final = np.uint64(1 << 63)
-LN2_HIGH: Final = float.fromhex("0x1.62e42fefa0000p-1")  # times any exponent of a double it is exact
-LN2_LOW: Final = float.fromhex("0x1.cf79abc9e3b3ap-40")
-_SQRT_HALF: Final = float.fromhex("0x1.6a09e667f3bcdp-1")
-ATANH: Final = tuple(2 / (2 * k + 1) for k in range(11, 0, -1))  # of the series 2 atanh(t) = 2t + 2t^3/3 + ...
 _MAX_SCORE: Final = 1e300
 _PLAIN_KEYS: Final = 1 << 25  # of a process, before numba is loaded: they take as long as loading
 _BLOCK: Final = 1 << 14  # temporaries of a block stay in the cache: 3 times as fast as whole arrays
@@ -45,7 +42,7 @@ _BLOCK: Final = 1 << 14  # temporaries of a block stay in the cache: 3 times as 
 def stable_hash64(ids: Iterable[str]) -> NDArray[np.uint64]:
     """Return the 64-bit BLAKE2b of every id in UTF-8 (lone surrogates pass), read as a big-endian integer.
 
-    The same on every machine and version; about 0.6 us an id, so keep it beside the id when it is needed again.
+    The same on every machine and version; about 1 us an id, so keep it beside the id when it is needed again.
 
     >>> [hex(h) for h in stable_hash64(["", "page/0"]).tolist()]
     ['0xe4a6a0577479b2b4', '0xf8281b031d7a3d5b']
@@ -102,25 +99,6 @@ def sortable(keys: NDArray[np.float64]) -> NDArray[np.uint64]:
     """
     bits = (keys + 0.0).view(np.uint64)
     return np.where(bits >= _TOP_BIT, ~bits, bits | _TOP_BIT)
-
-
-def exact_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the natural logarithm of positive normal numbers, within 2 units in the last place; no machine differs.
-
-    x = m 2^e with m in [sqrt(1/2), sqrt(2)); ln m = 2 atanh(t), t = (m - 1) / (m + 1) below 0.172, eleven terms.
-    """
-    mantissa, exponent = np.frexp(values)
-    is_low = mantissa < _SQRT_HALF
-    mantissa = np.where(is_low, mantissa + mantissa, mantissa)
-    powers = (exponent - is_low).astype(np.float64)
-    less_one = mantissa - 1.0  # exact
-    t = less_one / (less_one + 2.0)
-    square = t * t
-    series = np.full_like(t, ATANH[0])
-    for coefficient in ATANH[1:]:
-        series *= square
-        series += coefficient
-    return powers * LN2_HIGH + (2.0 * t + (t * square * series + powers * LN2_LOW))
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hf_curation.sampling.keys import ATANH, LN2_HIGH, LN2_LOW
+from hf_curation.sampling.exact_log import ATANH, LN2_HIGH, LN2_LOW
 
 _BLOCK: Final = 2048
 _MANTISSA: Final = np.uint64((1 << 52) - 1)

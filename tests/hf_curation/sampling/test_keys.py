@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_curation.sampling import keys
-from hf_curation.sampling.keys import exact_log, gumbel_keys, mixed, sortable, stable_hash64, uniforms
+from hf_curation.sampling.exact_log import exact_log
+from hf_curation.sampling.keys import gumbel_keys, mixed, sortable, stable_hash64, uniforms
 
 MASK = (1 << 64) - 1
 IDS = ["", "page/0", "page/1", "naïve", "日本", "\ud800 alone", "a\0b"]

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 DRILL = ROOT / "recipes" / "benchmarks" / "resume_drill.py"
@@ -52,3 +54,38 @@ def test_the_drill_finds_no_difference():
     assert result["kills"] >= 4
     assert result["runs"] >= 1
     assert result["differences"] == 0
+
+
+@pytest.mark.slow
+def test_fsdp2_shards_trains_the_same_rows_and_resumes_bit_for_bit(tmp_path):
+    launch = (
+        *(sys.executable, "-m", "accelerate.commands.launch"),
+        *("--config_file", str(ROOT / "recipes/accelerate_configs/fsdp2.yaml")),
+        *("--num_processes", "2", "--mixed_precision", "no"),
+        str(DRILL.with_name("fsdp_on_cpu.py")),
+    )
+    whole = run(*launch, str(tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    facts = json.loads(whole.stdout.splitlines()[-1])
+    assert (facts["parameter"], facts["local_share"], facts["steps"]) == ("DTensor", 0.5, 16)
+    steps = rows_by_step(tmp_path / "whole/run")
+    assert sorted(steps) == list(range(16))
+
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
+    for name in ("checkpoint-12", "checkpoint-15", "checkpoint-16", "batches-0.txt", "batches-1.txt"):
+        left = tmp_path / "again/run" / name
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    again = run(*launch, str(tmp_path / "again"))
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert rows_by_step(tmp_path / "again/run") == {step: rows for step, rows in steps.items() if step >= 10}
+    one, other = (sharded_weights(tmp_path / name / "run/checkpoint-16") for name in ("whole", "again"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def sharded_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+
+    dcp_to_torch_save(checkpoint / "pytorch_model_fsdp_0", checkpoint / "whole.pt")
+    found: dict[str, torch.Tensor] = torch.load(checkpoint / "whole.pt", weights_only=True)
+    return found.get("model", found)

@@ -17,6 +17,7 @@ VERBS: dict[str, str] = {
     "report": "draw what a refining run did as one HTML file",
     "select": "choose the documents of a corpus that are most like a target",
     "tokenize": "turn documents into a token store for training",
+    "tokenizer": "adapt a vocabulary to a target, or test one",
 }
 
 

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 _LOST_REPLY: Final = (500, 502, 503, 504)
 _STALE: Final = (409, 412)
+_CLIENTS: Final = ("httpx", "httpcore")
+"""Libraries below the Hub's client (and their second versions), whose errors come through as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,9 @@ def one_line_errors(repo_id: str) -> Iterator[None]:
         raise ValueError("no token: log in with `hf auth login`, or set HF_TOKEN") from error
     except HfHubHTTPError as error:
         raise _explained(error, repo_id) from error
-    except (ValueError, OSError):
-        raise
-    except Exception as error:  # the client's client has errors of its own
+    except Exception as error:
+        if not type(error).__module__.startswith(_CLIENTS):
+            raise
         raise OSError(f"the Hub does not answer ({type(error).__name__}: {_first_line(error)})") from error
 
 

@@ -4,6 +4,7 @@ What breaks such a tokenizer makes no noise (see `vocabulary.loading_check`), so
 sent, beside the `config.json` that will lie beside it, and again with what the Hub gives back.
 """
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from hf_curation.hub.cards import read_card
 from hf_curation.hub.commits import Head, check_repo_id, commit_files, one_line_errors, open_repo
 from hf_curation.vocabulary.bpe import ByteLevelBPE
 from hf_curation.vocabulary.loading_check import check_loading
+
+logger = logging.getLogger(__name__)
 
 _MODEL_PATTERNS: Final = ("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json")
 _ROLES: Final = ("bos", "eos", "pad")
@@ -89,6 +92,22 @@ def push_tokenizer(
     commit = commit_files(head, {**paths, "README.md": card.encode()}, title)
     check_loading(repo_id, tokenizer, revision=commit)
     return _result(repo_id, paths, card, superwords, private=private, commit=commit)
+
+
+def base_license(base: str) -> str | None:
+    """Return the licence that the card of a base on the Hub names; None for a folder, or where none can be read."""
+    if Path(base).exists():
+        return None
+    from huggingface_hub import HfApi  # noqa: PLC0415
+
+    try:
+        with one_line_errors(base):
+            card = HfApi().model_info(base).card_data
+    except (ValueError, OSError) as error:
+        logger.warning("the licence of %s cannot be read: %s", base, error)
+        return None
+    license_name = None if card is None else card.get("license")
+    return None if license_name is None else str(license_name)
 
 
 def _model_files(folder: Path, tokenizer: ByteLevelBPE) -> dict[str, Path]:

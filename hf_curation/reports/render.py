@@ -89,12 +89,12 @@ def context(report: RunReport, pages: list[PageView], title: str | None) -> dict
         "has_originals": all(page.has_original for page in pages),
         "how_to_diff": HOW_TO_DIFF,
         "facts": _footer(report),
-        **_assets(),
+        **assets("report.css", "report.js"),
     }
 
 
-def load_template() -> Any:  # noqa: ANN401 - jinja2 is loaded here and nowhere else
-    """Return the report's template.
+def load_template(name: str = "report.html.j2") -> Any:  # noqa: ANN401 - jinja2 is loaded here and nowhere else
+    """Return a template of this package.
 
     Raises:
         ImportError: if Jinja2 is absent, with the command that installs it.
@@ -111,23 +111,26 @@ def load_template() -> Any:  # noqa: ANN401 - jinja2 is loaded here and nowhere 
         lstrip_blocks=True,
     )
     environment.filters.update(filters())
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _read(name: str) -> str:
     return files("hf_curation.reports").joinpath(name).read_text(encoding="utf-8")
 
 
-def _assets() -> dict[str, Any]:
-    """Return style and script with their hashes: the page's policy lets these two run, and nothing else."""
+def assets(*names: str) -> dict[str, Any]:
+    """Return styles and scripts with their hashes: a page's policy lets these run, and nothing else.
+
+    Files of one kind are joined: `css` and `css_hash`, `js` and `js_hash`.
+    """
     from markupsafe import Markup  # noqa: PLC0415 - comes with Jinja2
 
-    assets: dict[str, Any] = {}
-    for name in ("css", "js"):
-        source = _read(f"report.{name}")
-        assets[name] = Markup(source)  # noqa: S704 - our own file
-        assets[f"{name}_hash"] = "sha256-" + b64encode(sha256(source.encode()).digest()).decode()
-    return assets
+    found: dict[str, Any] = {}
+    for kind in dict.fromkeys(name.rpartition(".")[2] for name in names):
+        source = "".join(_read(name) for name in names if name.endswith(f".{kind}"))
+        found[kind] = Markup(source)  # noqa: S704 - our own files
+        found[f"{kind}_hash"] = "sha256-" + b64encode(sha256(source.encode()).digest()).decode()
+    return found
 
 
 def _lead(report: RunReport) -> str:

@@ -118,6 +118,21 @@ class Evidence:
         found = {one.target: one for one in self.divergences if one.features == features}
         return next((found[name] for name in names if name in found), None)
 
+    @property
+    def headline(self) -> dict[str, Any]:
+        """The few figures that a run's summary repeats; None where the run has not measured them."""
+        found = {features: self.divergence(features) for features in ("sampler", "probe")}
+        return {
+            "kl_reduction": {
+                features: {group: one.reduction(group) for group in (CHOSEN, RANDOM)}
+                for features, one in found.items()
+                if one is not None
+            },
+            "effective_sample_size": self.effective_size,
+            "overlap_with_top_k": self.overlap.share if self.overlap is not None else None,
+            "leaked_documents": sum(self.leakage.num_documents) if self.leakage is not None else None,
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; every float comes back the same."""
         reductions = [{group: one.reduction(group) for group in one.nats if group != RAW} for one in self.divergences]
@@ -186,15 +201,17 @@ def assemble(
         leakage: of `leak_report`.
 
     Raises:
-        ValueError: if there is no target, or a group has a name that is not in `COMPARED`.
+        ValueError: if there is no target, no corpus or no choice, or a group has a name that is not in `COMPARED`.
     """
     if not targets:
         raise ValueError("evidence needs the counts of at least one target")
+    if missing := sorted({RAW, CHOSEN} - set(groups)):
+        raise ValueError(f"evidence needs the counts of {' and '.join(missing)}")
     if unknown := sorted(set(groups) - set(COMPARED)):
         raise ValueError(f"groups are {', '.join(COMPARED)}, got {', '.join(unknown)}")
     together = {ALL_TARGETS: merged(targets.values())} if len(targets) > 1 else {}
-    ranking = groups[RAW] if RAW in groups else merged(groups.values())
-    named = sorted(ranking.sources, key=lambda name: (-ranking.sources[name][1], name))[:MAX_SOURCES]
+    corpus = groups[RAW].sources
+    named = sorted(corpus, key=lambda name: (-corpus[name][1], name))[:MAX_SOURCES]
     return Evidence(
         asked=asked,
         groups={

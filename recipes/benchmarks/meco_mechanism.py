@@ -16,9 +16,10 @@ Data: eight documentation sites from Debian packages (`debian_docs.py`), or `--d
 Student's t over seeds. Writes `meco_mechanism.svg` beside the runs. The last line is JSON:
 
 - table: schedule -> at the switch and at the end -> right, wrong, none: mean, low, high (bits per byte)
-- gaps: schedule -> at the end, paired by seed: none - right, wrong - none, and none and right minus standard's none
-- tokens_to_standard: schedule -> condition -> mean tokens to reach standard's final value without a URL, per seed
-  interpolated between evaluations; null where a seed does not get there
+- gaps: schedule -> at the switch and at the end, paired by seed: none - right, wrong - none, and none and right minus
+  standard's none
+- tokens_to_standard: schedule -> condition -> tokens to reach standard's final value without a URL, per seed
+  interpolated between evaluations: `reached` of the seeds; mean, low and high where all do
 - tokens, parameters, seeds, bytes, seconds_per_run
 """
 
@@ -157,10 +158,10 @@ def result_path(variant: str, seed: int, setting: Setting, documents: Path, work
     return work / "results" / f"{key}-{variant}-{seed}.json"
 
 
-def finished_seeds(num_seeds: int, setting: Setting, documents: Path, work: Path) -> list[int]:
-    """Return the seeds of which every schedule's run is finished."""
-    seeds = range(num_seeds)
-    return [s for s in seeds if all(result_path(v, s, setting, documents, work).exists() for v in VARIANTS)]
+def finished_runs(num_seeds: int, setting: Setting, documents: Path, work: Path) -> list[dict[str, Any]]:
+    """Return the runs of those seeds of which every schedule's is finished."""
+    paths = [[result_path(v, seed, setting, documents, work) for v in VARIANTS] for seed in range(num_seeds)]
+    return [json.loads(path.read_text()) for row in paths if all(path.exists() for path in row) for path in row]
 
 
 def arguments(setting: Setting, seed: int, work: Path) -> TrainingArguments:
@@ -205,6 +206,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Setting().steps, help="a multiple of 10")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--finished", action="store_true", help="train nothing: the table of the seeds that are there")
+    parser.add_argument("--svg", type=Path, help="where the picture goes (default: beside the runs)")
     parser.add_argument("--quick", action="store_true", help="20 small steps, 2 seeds")
     args = parser.parse_args()
     setting = replace(Setting(), steps=args.steps)
@@ -214,22 +216,30 @@ def main() -> None:
     if setting.steps % setting.evaluations:
         parser.error(f"--steps must be a multiple of {setting.evaluations}, got {setting.steps}")
     documents = args.documents or make_corpus(args.work / "debian-docs")
-    corpus = corpus_of(setting, documents, args.work)
-    print(f"{len(corpus.store)} documents, {corpus.store.lengths_D.sum():,} tokens", file=sys.stderr)
-    seeds = finished_seeds(args.seeds, setting, documents, args.work) if args.finished else list(range(args.seeds))
-    if not seeds:
+    if args.finished:
+        runs = finished_runs(args.seeds, setting, documents, args.work)
+    else:
+        runs = train_all(args.seeds, args.jobs, setting, documents, args.work)
+    if not runs:
         parser.error(f"{args.work} holds no seed with all of {', '.join(VARIANTS)}")
-    jobs = [(variant, seed) for seed in seeds for variant in VARIANTS]
-    with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(train, variant, seed, setting, documents, args.work) for variant, seed in jobs]
-        runs = []
+    summary = summarize(runs, switch_step=setting.steps * 9 // 10)
+    print_table(summary)
+    (args.svg or args.work / "meco_mechanism.svg").write_text(draw(runs, setting.tokens * 9 // 10))
+    print(json.dumps(summary))
+
+
+def train_all(num_seeds: int, num_jobs: int, setting: Setting, documents: Path, work: Path) -> list[dict[str, Any]]:
+    """Return all runs; trains those that are not finished, `num_jobs` at a time."""
+    corpus = corpus_of(setting, documents, work)
+    print(f"{len(corpus.store)} documents, {corpus.store.lengths_D.sum():,} tokens", file=sys.stderr)
+    jobs = [(variant, seed) for seed in range(num_seeds) for variant in VARIANTS]
+    runs = []
+    with ProcessPoolExecutor(num_jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(train, variant, seed, setting, documents, work) for variant, seed in jobs]
         for (variant, seed), future in zip(jobs, futures, strict=True):
             runs.append(future.result())
             print(f"{variant} {seed}: {runs[-1]['seconds']:.0f} s", file=sys.stderr)
-    summary = summarize(runs, switch_step=setting.steps * 9 // 10)
-    print_table(summary)
-    (args.work / "meco_mechanism.svg").write_text(draw(runs, setting.tokens * 9 // 10))
-    print(json.dumps(summary))
+    return runs
 
 
 if __name__ == "__main__":

@@ -70,15 +70,19 @@ def test_the_summary_pairs_seeds_and_finds_the_switch(capsys):
     summary = summarize(runs(), switch_step=90)
     assert summary["table"]["meco"]["at_switch"]["none"]["mean"] == pytest.approx(2.7)
     assert summary["table"]["meco"]["at_end"]["right"]["mean"] == pytest.approx(2.05)
-    gap = summary["gaps"]["meco"]["none_minus_standard"]
+    gap = summary["gaps"]["meco"]["at_end"]["none_minus_standard"]
     assert gap["mean"] == pytest.approx((0.0 + 0.1) / 2), "seed 0 with seed 0, whatever the order of the runs"
-    assert summary["gaps"]["meco"]["right_minus_standard"]["mean"] == pytest.approx(-0.25)
-    assert summary["tokens_to_standard"]["meco"]["none"] is None, "seed 1 never gets there"
-    assert summary["tokens_to_standard"]["meco"]["right"] == pytest.approx((9000 + 9000) / 2)
+    assert summary["gaps"]["meco"]["at_end"]["right_minus_standard"]["mean"] == pytest.approx(-0.25)
+    assert summary["gaps"]["meco"]["at_switch"]["none_minus_right"]["mean"] == pytest.approx(0.4)
+    reach = summary["tokens_to_standard"]["meco"]
+    assert reach["none"] == {"reached": 1, "mean": None, "low": None, "high": None}, "seed 1 never gets there"
+    assert reach["right"] == {"reached": 2, "mean": 9000, "low": 9000, "high": 9000}
     assert (summary["seeds"], summary["tokens"]) == (2, 10_000)
     json.dumps(summary, allow_nan=False)
     print_table(summary)
-    assert "2.7000 ±1.2706" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2.7000 ±1.2706" in out
+    assert any(line.split() == ["meco", "1", "of", "2", "seeds", "0.01", "±0.00"] for line in out.splitlines())
 
 
 def test_one_seed_has_a_table_without_intervals(capsys):

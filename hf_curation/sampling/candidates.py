@@ -31,6 +31,7 @@ class Candidates:
                 raise ValueError(f"candidates have {len(self.hashes)} hashes, but {len(values)} {name}")
         if self.hashes.dtype != np.uint64:
             raise ValueError(f"hashes of candidates are uint64 (stable_hash64 of the ids), got {self.hashes.dtype}")
+        object.__setattr__(self, "num_tokens", self.num_tokens.astype(np.int64, copy=False))
 
     def __len__(self) -> int:
         """Return the number of documents."""

@@ -68,7 +68,7 @@ def survey(
     if max_held < 1:
         raise ValueError(f"max_held must be at least 1 document, got {max_held}")
     corpus = Corpus(
-        read=lambda: (chunk.take(chunk.eligible(rules.min_tokens)) for chunk in read()),
+        read=lambda: _again(read, rules, corpus.num_documents),
         num_candidates=0,
         sizes=dict.fromkeys(Unit, 0),
         sizes_of_source={unit: np.zeros(num_sources, dtype=np.int64) for unit in Unit},
@@ -108,7 +108,7 @@ def sizes_in(unit: Unit, candidates: Candidates) -> NDArray[np.int64]:
     """Return int64[N], what one copy of each document counts for."""
     if unit is Unit.DOCUMENTS:
         return np.ones(len(candidates), dtype=np.int64)
-    return candidates.num_tokens.astype(np.int64, copy=False)
+    return candidates.num_tokens
 
 
 def find_equal_hashes(
@@ -134,6 +134,19 @@ def find_equal_hashes(
             least = int(equal[0]) if num_equal == 0 else min(least, int(equal[0]))
         num_equal += len(equal)
     return num_equal, least
+
+
+def _again(read: Read, rules: ChoiceRules, num_documents: int) -> Iterator[Candidates]:
+    num_read = 0
+    for chunk in read():
+        eligible = chunk.take(chunk.eligible(rules.min_tokens))
+        num_read += len(eligible)
+        yield eligible
+    if num_read != num_documents:
+        raise ValueError(
+            f"read() gave {num_documents} eligible documents at first and {num_read} later; it has to give the same "
+            "ones with every call"
+        )
 
 
 def _refuse_equal_ids(corpus: Corpus, max_held: int) -> None:
@@ -170,5 +183,7 @@ def _check_chunk(chunk: Candidates, num_targets: int | None, num_sources: int) -
         raise ValueError(f"candidates have log weights for {columns} targets, but {num_targets} are named")
     if len(chunk) and chunk.num_tokens.min() < 0:
         raise ValueError(f"a document has {chunk.num_tokens.min()} tokens; numbers of tokens are 0 or more")
-    if chunk.sources is not None and len(chunk) and num_sources and chunk.sources.max() >= num_sources:
-        raise ValueError(f"candidates have a source of code {chunk.sources.max()}, but {num_sources} are named")
+    if chunk.sources is not None and len(chunk) and num_sources:
+        least, most = chunk.sources.min(), chunk.sources.max()
+        if least < -1 or most >= num_sources:
+            raise ValueError(f"codes of sources are from -1 to {num_sources - 1}, got {least} to {most}")

@@ -340,10 +340,22 @@ class TestFaults:
             Candidates(hashes=hashes.astype(int), log_weights=np.zeros(3), num_tokens=np.zeros(3, int))
         with pytest.raises(ValueError, match="-5 tokens"):
             chosen(corpus(2, num_tokens=[-5, 3]), "1%")
-        with pytest.raises(ValueError, match="code 1, but 1 are named"):
+        with pytest.raises(ValueError, match="from -1 to 0, got 0 to 1"):
             chosen(corpus(2, sources=[0, 1]), "1%", names=("a",))
         with pytest.raises(ValueError, match="max_held"):
             choose(lambda: iter([corpus(2)]), ChoiceRules(budget="1%"), max_held=0)
+
+
+def test_a_reader_that_changes_is_noticed():
+    sizes = iter([100, 100, 100, 100, 90])
+    with pytest.raises(ValueError, match="gave 100 eligible documents at first and 90 later"):
+        choose(lambda: iter([corpus(next(sizes))]), ChoiceRules(budget="10 documents"), max_held=50)
+
+
+def test_lengths_of_any_integer_type():
+    candidates = corpus(3, num_tokens=np.array([2**31 - 1, 2**31 - 1, 5], dtype=np.int32), weights=[2, 1, 0])
+    choice, _ = chosen(candidates, "4 documents", max_repeats=2, top_k=True)
+    assert choice.total.num_tokens == 3 * (2**31 - 1) + 5
 
 
 @pytest.mark.parametrize("max_held", [1, 5, 64, 1000])

@@ -88,7 +88,7 @@ def size(rules, candidates, copies):
     return int((copies * (candidates.num_tokens if rules.budget.unit == "tokens" else 1)).sum())
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(cases(), st.lists(st.integers(0, 30), max_size=4), st.sampled_from([1, 3, 1000]), st.randoms())
 def test_agrees_with_its_twin_in_any_order_and_chunks_and_memory(case, cuts, max_held, random):
     candidates, rules, targets = case
@@ -150,7 +150,7 @@ def the_account_is_right(choice, chosen, candidates):
         assert choice.budget <= got <= choice.budget + num_parts * max(0, longest - 1)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(cases(), st.integers(0, 60), st.integers(0, 60))
 def test_a_smaller_budget_lies_inside_a_larger_one(case, less, more):
     """For every rule but caps, the copies of every document; see the proof in `rules`."""

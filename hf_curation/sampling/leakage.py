@@ -48,7 +48,7 @@ class LeakSet:
     """Texts below `min_words`: not in the index."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LeakMatches:
     """What `find` found; N texts."""
 
@@ -78,7 +78,7 @@ class LeakExample:
     after: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LeakIndex:
     """The passages of held-out sets; build one with `build`, or `load` it."""
 

@@ -1,5 +1,6 @@
 """Leak detection: both readers against sets of tuples of words, and what a person expects of it."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -172,6 +173,12 @@ def test_foreign_files_and_senseless_settings_are_refused(tmp_path: Path) -> Non
         LeakIndex.build(SETS, n=0)
     with pytest.raises(ValueError, match="backend"):
         LeakIndex.build(SETS).find([], backend="slow")
+
+
+def test_without_numba_numpy_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hf_curation.sampling.leakage.has_numba", lambda: False)
+    monkeypatch.setitem(sys.modules, "hf_curation.sampling.leakage_fast", None)
+    assert LeakIndex.build(SETS).find([QUESTION, "no"]).set_index.tolist() == [0, -1]
 
 
 def test_a_set_of_nothing_but_short_texts_matches_nothing() -> None:

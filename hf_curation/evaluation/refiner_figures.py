@@ -85,6 +85,8 @@ class RefinerFigures:
     """Share of clean texts that the document refiner drops."""
     seconds: float
     """Wall time of refining the pages: windows, programs, execution; the chunk stage alone."""
+    cpu_seconds: float
+    """Processor time of this process for the same: what a busy machine does not change, and a server does not show."""
     prompt_tokens: int
     output_tokens: int
 
@@ -166,9 +168,9 @@ class EvaluationSet:
             limits: The guards; by default those of `hf-curation refine`.
         """
         recorder = _Recorder(refiner)
-        begun = time.perf_counter()
+        begun, cpu_begun = time.perf_counter(), time.process_time()
         refined = _refine([page.raw for page in self.pages], recorder, limits)
-        seconds = time.perf_counter() - begun
+        seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu_begun
         scores = [word_f1(r.result.text, page.clean or "") for r, page in zip(refined, self.pages, strict=True)]
         cleaned = _refine([page.clean or "" for page in self.pages], refiner, limits)
         pairs = [(page.clean or "", r.result.text) for page, r in zip(self.pages, cleaned, strict=True)]
@@ -187,6 +189,7 @@ class EvaluationSet:
             over_deletion=over_deletion(pairs),
             clean_dropped=clean_dropped,
             seconds=seconds,
+            cpu_seconds=cpu_seconds,
             prompt_tokens=sum(r.prompt_tokens for r in refined),
             output_tokens=sum(r.output_tokens for r in refined),
         )

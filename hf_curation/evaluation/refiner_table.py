@@ -24,6 +24,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[RefinerFigures], str]], ...]] = (
     ("dropped pages: F1", lambda one: _part(one.documents, "f1")),
     ("clean texts dropped", lambda one: "-" if one.clean_dropped is None else _share(one.clean_dropped, 4)),
     ("seconds", lambda one: f"{one.seconds:,.1f}"),
+    ("seconds of CPU here", lambda one: f"{one.cpu_seconds:,.1f}"),
     ("pages a second", lambda one: f"{one.pages_per_s:,.1f}"),
     ("tokens read", lambda one: f"{one.prompt_tokens:,}"),
     ("tokens written", lambda one: f"{one.output_tokens:,}"),

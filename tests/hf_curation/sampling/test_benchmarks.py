@@ -1,4 +1,4 @@
-"""Benchmarks: rows in the columns of the Hub (written here, none of theirs) as questions, from folders and requests."""
+"""Benchmarks: rows in the Hub's columns (written here, none of theirs) as questions, from folders and requests."""
 
 import gzip
 import json

@@ -54,6 +54,10 @@ class LeafPruner:
         found: IntArray = np.flatnonzero(self.kept & (self._children == 0) & (self._place >= 0))
         return found
 
+    def pool(self) -> "LeafPool":
+        """Return the leaves with what removing each would change."""
+        return LeafPool(self)
+
     def remove(self, number: int) -> bool:
         """Remove up to `number` tokens; return whether any of them occurred in the target."""
         before = len(self.removed)
@@ -73,7 +77,7 @@ class LeafPruner:
                     heapq.heappush(heap, (-int(self._place[part]), part))
 
     def _remove_used(self, number: int) -> bool:
-        pool = _Pool(self)
+        pool = self.pool()
         for done in range(number):
             if not pool.size:
                 return done > 0
@@ -90,7 +94,7 @@ class LeafPruner:
         return sorted(part for part in parts if self._children[part] == 0 and self._place[part] >= 0)
 
 
-class _Pool:
+class LeafPool:
     """The leaves with what each removal would change, in arrays that are as long as the leaves are many."""
 
     def __init__(self, pruner: LeafPruner) -> None:
@@ -105,12 +109,15 @@ class _Pool:
         self.bytes_change, self.types_change = np.empty_like(self.tokens), np.empty_like(self.tokens)
         self._refresh(np.arange(self.size))
 
+    def utilities(self) -> FloatArray:
+        """Return H_v after the removal of each leaf."""
+        live = slice(0, self.size)
+        changes = (self.change[live], self.bytes_change[live], self.types_change[live])
+        return self.sums.utility_after(self.pruner.counts[self.tokens[live]], *changes, self.pruner.reading)
+
     def remove_best(self) -> None:
         """Remove the leaf that leaves the lowest H_v; among equals the latest merge."""
-        pruner, live = self.pruner, slice(0, self.size)
-        tokens = self.tokens[live]
-        changes = (self.change[live], self.bytes_change[live], self.types_change[live])
-        utility = self.sums.utility_after(pruner.counts[tokens], *changes, pruner.reading)
+        pruner, tokens, utility = self.pruner, self.tokens[: self.size], self.utilities()
         ties = np.flatnonzero(utility == utility.min())
         best = int(ties[pruner._place[tokens[ties]].argmax()])
         token, count = int(tokens[best]), int(pruner.counts[tokens[best]])

@@ -4,6 +4,8 @@ import json
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -43,9 +45,9 @@ OTHERS = (
 )
 
 
-def sentences(number: int, seed: int = 0) -> list[str]:
-    rng = random.Random(seed)
-    parts = (SUBJECTS, VERBS, ENDS)
+def sentences(number: int, seed: int = 0, more: tuple[str, ...] = ()) -> list[str]:
+    rng = random.Random(seed)  # noqa: S311
+    parts = ((*SUBJECTS, *more), VERBS, ENDS)
     made = [" ".join(rng.choice(part) for part in parts).strip() for _ in range(number)]
     return [f"{line}\n{rng.choice(OTHERS)}" if rng.random() < 0.2 else line for line in made]
 
@@ -65,9 +67,19 @@ def train(pattern: str | None, size: int, specials: list[str]) -> Tokenizer:
     return tokenizer
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_self_test() -> Iterator[None]:
+    """A million spaces take two seconds; one test has them."""
+    module = import_module("hf_curation.vocabulary.self_test")  # the package has its function by this name
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MANY_SPACES", 2_000)
+        patch.setattr(module, "NUM_FUZZED", 60)
+        yield
+
+
 @pytest.fixture(scope="session")
 def llama_like() -> ByteLevelBPE:
-    """As Llama 3 is made: special tokens after the model's ids, a template with BOS, whole pre-tokens looked up first."""
+    """As Llama 3 is made: special tokens after the model's ids, and a template with BOS."""
     body = json.loads(train(LLAMA3, 420, []).to_str())
     tokenizer = Tokenizer.from_str(json.dumps(body))
     tokenizer.add_special_tokens(["<|begin_of_text|>", "<|end_of_text|>"])
@@ -109,7 +121,7 @@ def all_splits(llama_like: ByteLevelBPE) -> ByteLevelBPE:
     names = [token for token, _ in sorted(parts.items(), key=lambda item: (-item[1], item[0]))[:400]]
     vocab = {token: i for i, token in enumerate([*byte_chars(), *names])}
     merges = [(t[:i], t[i:]) for t in names for i in range(1, len(t)) if t[:i] in vocab and t[i:] in vocab]
-    vocab["Ġviá»ĩc"] = len(vocab)
+    vocab["Ġquxb"] = len(vocab)
     added = [{**t, "id": len(vocab) + i} for i, t in enumerate(llama_like.added_tokens)]
     model = {**llama_like.body["model"], "ignore_merges": True}
     body = {**llama_like.body, "added_tokens": added, "model": model, "post_processor": None}
@@ -118,4 +130,5 @@ def all_splits(llama_like: ByteLevelBPE) -> ByteLevelBPE:
 
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
-    return sentences(400, seed=1)
+    """The target: with words that the bases were not trained on."""
+    return sentences(400, seed=1, more=("The cartographer of Ljubljana", "Some xylophones"))

@@ -28,7 +28,7 @@ def test_same_from_file_folder_object_and_fast_tokenizer(base: ByteLevelBPE, tmp
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     loaded = [ByteLevelBPE.load(s) for s in (tmp_path, tmp_path / "tokenizer.json", str(tmp_path), tokenizer)]
     assert {one.sha256 for one in loaded} == {loaded[0].sha256}
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **{"eos_token": "<|endoftext|>"})
     for one in (loaded[0], ByteLevelBPE.load(fast)):
         assert (one.vocab, one.merges) == (base.vocab, base.merges)
     assert ByteLevelBPE.load(fast).config == {"eos_token": "<|endoftext|>"}
@@ -100,6 +100,6 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 
 def test_model_without_a_name_for_itself() -> None:
-    tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    tokenizer = Tokenizer(models.WordLevel({"a": 0}))
     with pytest.raises(ValueError, match="byte-level BPE"):
         ByteLevelBPE.load(tokenizer)

@@ -28,7 +28,7 @@ def prepared(base: ByteLevelBPE, texts: list[str]) -> tuple[MergeTree, TargetTex
 def slow_learn(
     units: list[list[list[str]]], weights: list[int], *, number: int, min_count: int, ids: dict[str, int], across: bool
 ) -> list[tuple[str, str, int]]:
-    """Units are lists of words, which are lists of token strings: a token across words sits in the word it begins in."""
+    """Units are lists of words, which are lists of token strings."""
     accept = span_filter(4, 32) if across else word_filter(32)
     found: list[tuple[str, str, int]] = []
     # Each token: its string, its word, whether it is the first of it, whether a word begins with it, or ends in it.
@@ -86,7 +86,7 @@ def as_strings(tree: MergeTree, learned: list[LearnedMerge]) -> list[tuple[str, 
 
 
 def made_up(seed: int) -> list[str]:
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     words = ["".join(rng.choices("abo", k=rng.randint(1, 5))) for _ in range(12)]
     return [" ".join(rng.choices(words, k=rng.randint(1, 9))) + rng.choice(["", ".", "\nx", " 12"]) for _ in range(60)]
 
@@ -165,9 +165,9 @@ def test_fragments_of_characters_are_no_tokens(llama_like: ByteLevelBPE) -> None
 
 
 def test_a_learned_token_that_the_base_could_not_make_keeps_its_place(all_splits: ByteLevelBPE) -> None:
-    tree, target = prepared(all_splits, ["một việc nữa"] * 30)
-    lost = tree.index["Ġviá»ĩc"]
+    tree, target = prepared(all_splits, ["a quxb"] * 30)
+    lost = tree.index["Ġquxb"]
     words = segment_words(target, tree)
-    learned, _ = learn_in_words(words, tree, accept=lambda token: token in "Ġviá»ĩc", max_merges=50, min_count=2)
+    learned, _ = learn_in_words(words, tree, accept="Ġquxb".__contains__, max_merges=50, min_count=2)
     assert lost in {merge.token for merge in learned}
     assert lost not in tree.unreachable

@@ -75,7 +75,7 @@ def test_digits_split_before_the_pattern() -> None:
     steps = [{"type": "Digits", "individual_digits": True}, {**BYTE_LEVEL, "use_regex": True}]
     made = word_run_pre_tokenizer({"type": "Sequence", "pretokenizers": steps})
     body = {"pre_tokenizer": made, "model": {"type": "BPE", "vocab": {}, "merges": []}, "version": "1.0"}
-    tokenizer = Tokenizer.from_str(json.dumps(body | dict.fromkeys(["added_tokens"], [])))
+    tokenizer = Tokenizer.from_str(json.dumps(body | {"added_tokens": []}))
     for text in ("of the 123 days of 4", "٣٤ of the Ⅻ ½x"):
         theirs = [text[a:b] for _, (a, b) in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
         assert list(run_splitter(made)(text)) == theirs
@@ -96,7 +96,7 @@ def test_no_segmentation_changes(base: ByteLevelBPE, text: str) -> None:
 
 
 def test_a_merge_across_a_space_fires_only_in_runs(llama_like: ByteLevelBPE) -> None:
-    """`end of the day`, by hand: the appended merge fires, and at the start of a text, without a space, it does not."""
+    """`end of the day`: the appended merge fires; at the start of a text, without a space, it does not."""
     vocab = {**llama_like.vocab, "ĠofĠthe": llama_like.size}
     merges = [*llama_like.merges, ("Ġof", "Ġthe")]
     others = {"body": {**llama_like.body, "added_tokens": [], "post_processor": None}}

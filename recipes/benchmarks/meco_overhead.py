@@ -3,29 +3,34 @@
 # ///
 r"""What MeCo's data set, collator and callback cost a Trainer run, in tokens per second.
 
-python recipes/benchmarks/meco_overhead.py                  # three minutes on an idle core
+python recipes/benchmarks/meco_overhead.py                  # at most four minutes
 python recipes/benchmarks/meco_overhead.py --runs 2 --steps 6 --hidden 64    # does it run?
 
 Two kinds of runs, in turn: one with `MeCoDataset`, `MeCoDataCollator` and `MeCoCooldownCallback` as they come (so with
 every batch compared against the schedule), and the same Trainer on the very same tensors, made beforehand, without any
-part of ours. One model, one thread; the first steps of each run are not counted. The last line is JSON:
+part of ours. One model, one thread; the first steps of each run are not counted, and after `--minutes` no further pair
+of runs begins.
 
-- overhead: median over pairs of runs of (time with / time without) - 1, wall clock; low, high: its quartiles
-- overhead_cpu: the same by CPU time of the process, which a busy machine disturbs less
-- tokens_per_s, tokens_per_s_plain: medians
+A step is compared with itself: step i holds the same tokens in every run, so its time is the median over the runs of
+one kind, and a run's time is the sum over its steps. A burst of other work then spoils one step of one run, not the
+figure, and what is done only in some steps (logging) still counts. The last line is JSON:
+
+- overhead: time with / time without - 1, wall clock; low, high: its 90 % interval, by resampling the pairs of runs
+- overhead_cpu: the same by CPU time of the process, which a busy machine disturbs less; low_cpu, high_cpu
+- tokens_per_s, tokens_per_s_plain: by wall clock
 - runs, steps, tokens_per_step, parameters
 """
 
 import argparse
 import json
 import random
-import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from meco_corpus import make_model, train_tokenizer
@@ -34,25 +39,24 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from hf_curation.packing import ShardWriter, token_dtype, vocabulary_hash, write_store_index
 from trainer_callbacks import MeCoCooldownCallback, MeCoDataCollator, MeCoDataset, geometry_of
 
-BATCH, SEQ_LEN, WARM_UP = 4, 512, 2
+BATCH, SEQ_LEN, WARM_UP, RESAMPLES = 4, 512, 2, 1000
+Times = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class StepTimes(TrainerCallback):
-    """Measures from the end of the warm-up to the end."""
+    """Notes when each step behind the warm-up ends: wall and CPU seconds."""
 
     def __init__(self) -> None:
-        self.began = self.ended = (0.0, 0.0)
+        self.ends: list[tuple[float, float]] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401, D102
-        now = time.perf_counter(), time.process_time()
-        if state.global_step == WARM_UP:
-            self.began = now
-        self.ended = now
+        if state.global_step >= WARM_UP:
+            self.ends.append((time.perf_counter(), time.process_time()))
 
     @property
-    def seconds(self) -> tuple[float, float]:
-        """Wall and CPU seconds."""
-        return self.ended[0] - self.began[0], self.ended[1] - self.began[1]
+    def seconds(self) -> Times:
+        """Shape (2, S): wall and CPU seconds of each of S steps."""
+        return np.diff(np.array(self.ends), axis=0).T
 
 
 class Ready(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
@@ -80,13 +84,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7, help="of each kind")
     parser.add_argument("--steps", type=int, default=14)
     parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--minutes", type=float, default=3.5, help="after these no further pair of runs begins")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measure(Path(folder), args.runs, args.steps, args.hidden)))
+        print(json.dumps(measure(Path(folder), args.runs, args.steps, args.hidden, args.minutes)))
 
 
-def measure(folder: Path, num_runs: int, steps: int, hidden: int) -> dict[str, Any]:
+def measure(folder: Path, num_runs: int, steps: int, hidden: int, minutes: float) -> dict[str, Any]:
     """Return the figures of the last line."""
     args = arguments(folder, steps)
     tokenizer = make_store(folder / "store")
@@ -99,33 +104,34 @@ def measure(folder: Path, num_runs: int, steps: int, hidden: int) -> dict[str, A
         allow_repeats=True,
     )
     collator = MeCoDataCollator(tokenizer, max_length=SEQ_LEN, pad_to_max_length=True)
-    kinds = {
+    kinds: dict[str, Any] = {
         "ours": (dataset, collator, [MeCoCooldownCallback(dataset)]),
         "plain": (Ready(dataset, collator), stack, []),
     }
-    seconds: dict[str, list[tuple[float, float]]] = {"ours": [], "plain": []}
-    losses = {}
+    runs: dict[str, list[Times]] = {"ours": [], "plain": []}
+    deadline = time.monotonic() + 60 * minutes
     for number in range(num_runs + 1):
+        if number > 1 and time.monotonic() > deadline:
+            break
+        losses = {}
         for kind in ("ours", "plain") if number % 2 else ("plain", "ours"):
-            rows, collate, callbacks = kinds[kind]
-            times = StepTimes()
             model = make_model(tokenizer, 0, hidden=hidden, layers=6)
-            trainer = Trainer(
-                model=model, args=args, train_dataset=rows, data_collator=collate, callbacks=[*callbacks, times]
-            )
-            trainer.remove_callback(PrinterCallback)
-            losses[kind] = trainer.train().training_loss
+            seconds, losses[kind] = time_run(args, model, *kinds[kind])
             if number:  # the first pair warms up
-                seconds[kind].append(times.seconds)
-    if losses["ours"] != losses["plain"]:
-        raise SystemExit(f"the two kinds did not train on the same tokens: {losses}")
-    figures = summarize(seconds, tokens=(steps - WARM_UP) * BATCH * SEQ_LEN)
-    return figures | {
-        "runs": num_runs,
-        "steps": steps,
-        "tokens_per_step": BATCH * SEQ_LEN,
-        "parameters": model.num_parameters(),
-    }
+                runs[kind].append(seconds)
+        if losses["ours"] != losses["plain"]:
+            raise SystemExit(f"the two kinds did not train on the same tokens: {losses}")
+    sizes = {"tokens_per_step": BATCH * SEQ_LEN, "parameters": model.num_parameters()}
+    return summarize(np.array(runs["ours"]), np.array(runs["plain"])) | sizes
+
+
+def time_run(args: TrainingArguments, model: Any, rows: Any, collate: Any, callbacks: Any) -> tuple[Times, float]:  # noqa: ANN401
+    """Train once; return the times of the steps, and the mean loss."""
+    times = StepTimes()
+    trainer = Trainer(model=model, args=args, train_dataset=rows, data_collator=collate, callbacks=[*callbacks, times])
+    trainer.remove_callback(PrinterCallback)
+    loss = float(trainer.train().training_loss)
+    return times.seconds, loss
 
 
 def arguments(folder: Path, steps: int) -> TrainingArguments:
@@ -142,22 +148,42 @@ def arguments(folder: Path, steps: int) -> TrainingArguments:
     )
 
 
-def summarize(seconds: dict[str, list[tuple[float, float]]], *, tokens: int) -> dict[str, Any]:
-    """Return overheads, with the pairs' quartiles, and speeds."""
-    wall, cpu = ratios(seconds, 0), ratios(seconds, 1)
-    quartiles = statistics.quantiles(wall, n=4) if len(wall) > 1 else [wall[0]] * 3
+def summarize(ours: Times, plain: Times) -> dict[str, Any]:
+    """Return overheads with their intervals, and speeds.
+
+    Args:
+        ours: Shape (R, 2, S): wall and CPU seconds of each step of R runs.
+        plain: Likewise, without our parts.
+    """
+    num_runs, _, num_steps = ours.shape
+    draws = np.random.default_rng(0).integers(num_runs, size=(RESAMPLES, num_runs))
+    resampled = np.array([overheads(ours[draw], plain[draw]) for draw in draws])
+    low, high = np.quantile(resampled, [0.05, 0.95], axis=0)
+    wall, cpu = overheads(ours, plain)
+    tokens = num_steps * BATCH * SEQ_LEN
     return {
-        "overhead": round(statistics.median(wall), 4),
-        "low": round(quartiles[0], 4),
-        "high": round(quartiles[2], 4),
-        "overhead_cpu": round(statistics.median(cpu), 4),
-        "tokens_per_s": round(tokens / statistics.median(s[0] for s in seconds["ours"])),
-        "tokens_per_s_plain": round(tokens / statistics.median(s[0] for s in seconds["plain"])),
+        "overhead": round(wall, 4),
+        "low": round(low[0], 4),
+        "high": round(high[0], 4),
+        "overhead_cpu": round(cpu, 4),
+        "low_cpu": round(low[1], 4),
+        "high_cpu": round(high[1], 4),
+        "tokens_per_s": round(tokens / time_of(ours)[0]),
+        "tokens_per_s_plain": round(tokens / time_of(plain)[0]),
+        "runs": num_runs,
+        "steps": num_steps,
     }
 
 
-def ratios(seconds: dict[str, list[tuple[float, float]]], clock: int) -> list[float]:
-    return [a[clock] / b[clock] - 1 for a, b in zip(seconds["ours"], seconds["plain"], strict=True)]
+def overheads(ours: Times, plain: Times) -> list[float]:
+    """Return the overhead by wall clock and by CPU time."""
+    shares: list[float] = (time_of(ours) / time_of(plain) - 1).tolist()
+    return shares
+
+
+def time_of(runs: Times) -> Times:
+    """Return wall and CPU seconds of a run: for each step the median over runs, summed."""
+    return np.median(runs, axis=0).sum(axis=-1)
 
 
 def make_store(folder: Path) -> Any:  # noqa: ANN401

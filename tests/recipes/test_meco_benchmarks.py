@@ -15,7 +15,7 @@ BENCHMARKS = Path(__file__).parents[2] / "recipes" / "benchmarks"
 def benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in ("debian_docs", "meco_figures", "meco_plot"):
+    for name in ("debian_docs", "meco_corpus", "meco_figures", "meco_overhead", "meco_plot", "byte_bpe"):
         sys.modules.pop(name, None)
 
 
@@ -126,3 +126,25 @@ def test_lines_that_many_pages_share_are_left_out():
     kept = dict(without_shared_lines(pages))
     assert len(kept) == 40, "neither what is short then nor what is there twice"
     assert not any("Copyright" in text for text in kept.values())
+
+
+def test_a_burst_of_other_work_does_not_spoil_the_overhead():
+    import numpy as np
+    from meco_overhead import BATCH, SEQ_LEN, summarize
+
+    rng = np.random.default_rng(0)
+    steps = 1 + rng.random(12)
+    plain = np.tile(steps, (7, 2, 1))
+    ours = plain * 1.02
+    ours[:, :, 5] += 0.1  # what is done in one step of each run counts
+    expected = 0.02 + 0.1 / steps.sum()
+    for runs in (ours, plain):
+        bursts = rng.choice(7 * 12, 8, replace=False)
+        for burst in bursts:
+            runs[burst // 12, 0, burst % 12] += 30 * rng.random()
+    figures = summarize(ours, plain)
+    assert figures["overhead_cpu"] == pytest.approx(expected, abs=1e-4)
+    assert figures["overhead"] == pytest.approx(expected, abs=1e-4)
+    assert figures["low"] <= figures["overhead"] <= figures["high"]
+    assert figures["tokens_per_s_plain"] == round(12 * BATCH * SEQ_LEN / steps.sum())
+    assert (figures["runs"], figures["steps"]) == (7, 12)

@@ -126,8 +126,10 @@ def _share(part: int, whole: int) -> str:
 
 
 def _tiles(evidence: Evidence, raw: GroupSummary, chosen: GroupSummary) -> Iterator[Tile]:
-    share = _share(chosen.num_documents, raw.num_documents)
-    yield Tile(short_number(chosen.num_documents), "documents chosen", f"{share} of {short_number(raw.num_documents)}")
+    note = f"{_share(chosen.num_documents, raw.num_documents)} of {short_number(raw.num_documents)}"
+    if evidence.asked.rules.get("max_repeats", 1) > 1:
+        note += ", copies counted"
+    yield Tile(short_number(chosen.num_documents), "documents chosen", note)
     yield Tile(short_number(chosen.num_tokens), "tokens chosen", f"asked for: {clip(evidence.asked.budget, 60)}")
     if (gain := gain_over_chance(evidence)) is not None:
         label = "nats nearer than chance" if gain >= 0 else "nats further than chance"

@@ -9,6 +9,7 @@ their Hub names (`ai2_arc/ARC-Easy/validation`), or OLMES requests (`arc_easy/tr
 """
 
 import difflib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import Any, Final
 
 from hf_curation.sampling import questions
 from hf_curation.sampling.questions import Question
+from hf_curation.sampling.requests import find_requests, read_requests
+
+logger = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 _PREFIX: Final = "benchmark:"
@@ -179,12 +183,11 @@ def load_benchmark(name: str, split: str, *, folder: Path | None = None) -> list
     if folder is None:
         rows = _datasets().load_dataset(benchmark.path, benchmark.config, split=split)
         return [benchmark.read(row) for row in rows]
-    from hf_curation.sampling.requests import find_requests, read_requests  # noqa: PLC0415
-
-    if stored := _find_stored(folder, benchmark, split):
-        return [benchmark.read(row) for row in _datasets().load_from_disk(str(stored))]
-    if requests := find_requests(folder, benchmark.task, split):
-        return list(read_requests(requests, benchmark.read))
+    found = _find_split(folder, benchmark, split)
+    if found is not None and found.is_dir():
+        return [benchmark.read(row) for row in _datasets().load_from_disk(str(found))]
+    if found is not None:
+        return list(read_requests(found, benchmark.read))
     raise ValueError(
         f"{folder} holds no {split} split of {benchmark.title}: neither {benchmark.folder}/**/{split} as saved by "
         f"`datasets` nor {benchmark.task}/{split}_rc_5shot/requests.jsonl.gz; leave the folder out to read the Hub"
@@ -215,21 +218,36 @@ def held_out_texts(
 
     Args:
         names: benchmarks, as `find_benchmarks` takes them.
-        splits: None takes `held_out_of` of each.
+        splits: None takes `held_out_of` of each; of a folder, those of them that it holds, with a warning in the log
+            for each that is absent (the names of the sets that come say the same).
         folder: as in `load_benchmark`.
         passages: also the passages that BoolQ and SciQ questions are about; they are Wikipedia and textbook prose, so
             that whole articles would count as leaked.
+
+    Raises:
+        ValueError: as `load_benchmark`, or if a folder holds no held-out split of a benchmark.
     """
-    chosen = dict.fromkeys(one.name for name in names for one in find_benchmarks(name))
-    for name in chosen:
-        for split in splits if splits is not None else held_out_of(name):
+    chosen = {one.name: one for name in names for one in find_benchmarks(name)}
+    for name, benchmark in chosen.items():
+        for split in splits if splits is not None else _held_out_in(folder, benchmark):
             for question in load_benchmark(name, split, folder=folder):
                 yield from ((f"{name}/{split}", text) for text in question.forms(passages=passages))
 
 
-def _find_stored(folder: Path, benchmark: Benchmark, split: str) -> Path | None:
-    found = sorted(folder.glob(f"**/{benchmark.folder}/**/{split}/state.json"))
-    return found[0].parent if found else None
+def _held_out_in(folder: Path | None, benchmark: Benchmark) -> tuple[str, ...]:
+    if folder is None:
+        return benchmark.held_out
+    found = tuple(split for split in benchmark.held_out if _find_split(folder, benchmark, split) is not None)
+    for split in benchmark.held_out:
+        if found and split not in found:
+            logger.warning(f"{folder} holds no {split} split of {benchmark.title}: documents are not searched for it")
+    return found or benchmark.held_out  # none at all is the error of `load_benchmark`
+
+
+def _find_split(folder: Path, benchmark: Benchmark, split: str) -> Path | None:
+    """Return a folder of `save_to_disk` or a file of requests; None where there is neither."""
+    stored = sorted(folder.glob(f"**/{benchmark.folder}/**/{split}/state.json"))
+    return stored[0].parent if stored else find_requests(folder, benchmark.task, split)
 
 
 def _datasets() -> Any:  # noqa: ANN401 - loaded here and nowhere else

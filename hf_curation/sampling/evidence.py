@@ -118,21 +118,6 @@ class Evidence:
         found = {one.target: one for one in self.divergences if one.features == features}
         return next((found[name] for name in names if name in found), None)
 
-    @property
-    def headline(self) -> dict[str, Any]:
-        """The few figures that a run's summary repeats; None where the run has not measured them."""
-        found = {features: self.divergence(features) for features in ("sampler", "probe")}
-        return {
-            "kl_reduction": {
-                features: {group: one.reduction(group) for group in (CHOSEN, RANDOM)}
-                for features, one in found.items()
-                if one is not None
-            },
-            "effective_sample_size": self.effective_size,
-            "overlap_with_top_k": self.overlap.share if self.overlap is not None else None,
-            "leaked_documents": sum(self.leakage.num_documents) if self.leakage is not None else None,
-        }
-
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; every float comes back the same."""
         reductions = [{group: one.reduction(group) for group in one.nats if group != RAW} for one in self.divergences]

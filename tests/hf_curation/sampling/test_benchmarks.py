@@ -163,7 +163,17 @@ def test_saved_data_sets_are_read_from_a_folder(tmp_path: Path) -> None:
     ]
     assert [name for name, _ in texts].count("boolq/validation") == 3
     with pytest.raises(ValueError, match=r"holds no test split of ARC-Easy.*leave the folder out"):
-        list(held_out_texts(["arc_easy"], folder=tmp_path))
+        list(held_out_texts(["arc_easy"], splits=["test"], folder=tmp_path))
+
+
+def test_splits_that_a_folder_lacks_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_requests(
+        tmp_path, "openbookqa/test_rc_5shot", [{"query": "Question: Hot?\nAnswer:", "choices": ["a"], "gold": 0}]
+    )
+    assert {name for name, _ in held_out_texts(["openbookqa"], folder=tmp_path)} == {"openbookqa/test"}
+    assert "holds no validation split of OpenBookQA" in caplog.text
+    with pytest.raises(ValueError, match="holds no validation split of PIQA"):
+        list(held_out_texts(["piqa"], folder=tmp_path))
 
 
 def test_requests_are_read_each_question_once(tmp_path: Path) -> None:

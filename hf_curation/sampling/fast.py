@@ -1,24 +1,26 @@
 """The compiled featurizer: text goes from Arrow's buffers through the kernels, and no Python object is made of it.
 
-Measured in process against data-selection on one core: see `recipes/benchmarks/scoring.py`. Importing this module costs
-numba (0.3 s); the first call of a process reads kernels from numba's cache on disk, or compiles them once a machine.
+`recipes/benchmarks/scoring.py` measures it against data-selection, in process, on one core. Importing this module costs
+numba (0.3 s); the first featurizer of a process reads kernels from numba's cache on disk (1 s), or compiles them once a
+machine (10 to 20 s).
 
 One object is for one thread: its buffers are used again from call to call.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from hf_curation.sampling.features import Counts, Featurizer, Floats, TextScores, TextSizes
+from hf_curation.sampling import kernels
+from hf_curation.sampling.features import Counts, Floats, TextScores, TextSizes
 from hf_curation.sampling.kernels.code_points import code_point_table
 from hf_curation.sampling.kernels.documents import (
     SLACK,
     Settings,
-    count_documents,
     make_scratch,
-    score_documents,
+    read_documents,
 )
 from hf_curation.sampling.kernels.dsir import WordMemory, make_memory
 from hf_curation.sampling.kernels.words import NEEDS_PYTHON
@@ -28,9 +30,15 @@ from hf_curation.vocabulary.texts import Texts, as_large_strings, is_arrow
 
 BATCH_TEXTS = 256
 """Texts that are taken from a list at once: enough to hide the call, few enough to stay in the second cache."""
-Kernel: TypeAlias = Callable[[Any, Any, int, Floats, Counts], int]
+Data: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+"""uint8 text, or uint32 ids."""
+Kernel: TypeAlias = Callable[[Data, Counts, int, Floats, Counts], int]
 """Reads texts from a given number on; returns how far it came."""
 
+PROBES: Final = [
+    "The whale sings in the cold sea: 3.5 naïve whales_sing, and THE SEA IS COLD AND THE WHALE SINGS.",
+    "Ünïcödé — ΠΛΟΙΟ 日本語 हिन्दी " + "internationalization " * 9 + "sixty-four bytes and on",
+]
 MEMORY_WORDS = 1 << 19
 MEMORY_BYTES = 1 << 23
 MEMORY_PAIRS = 1 << 20
@@ -51,17 +59,12 @@ class FastFeaturizer:
         self._memory_factor = 1
         self._memory = self._empty_memory()
         self._scratch = make_scratch(1 << 16)
+        self._check_kernels()
 
     def count(self, texts: Texts, counts_B: Counts) -> TextSizes:
         """Add the n-grams of `texts` to `counts_B`."""
         check_counts(counts_B, self.spec)
-        settings = self._settings()
-
-        def kernel(data: Any, offsets: Any, first: int, _: Floats, sizes_N3: Counts) -> int:
-            fixed = (settings, self._code_points, self._scratch, self._memory)
-            return int(count_documents(data, offsets, first, *fixed, counts_B, sizes_N3))
-
-        _, sizes_3N = self._read(texts, kernel, 0)
+        _, sizes_3N = self._read(texts, self._settings(), counts_B, np.zeros((0, 0)))
         return TextSizes(sizes_3N[0], sizes_3N[1])
 
     def score(self, texts: Texts, table_B: Floats) -> TextScores:
@@ -79,6 +82,21 @@ class FastFeaturizer:
         """Return the n-grams of one text, readable, with their buckets."""
         return self._plain.ngrams(text)
 
+    def _check_kernels(self) -> None:
+        """Compare with the plain featurizer on a few texts. This is also what compiles, or loads what was compiled.
+
+        numba takes a kernel from its cache while the kernel's own file is unchanged, even if a file that it calls into
+        has changed since: after an update, results could be silently wrong.
+        """
+        table_B = np.linspace(-1.0, 1.0, self.spec.num_buckets)
+        ours, plain = self.score(PROBES, table_B), self._plain.score(PROBES, table_B)
+        if ours.sums.tobytes() != plain.sums.tobytes():
+            folder = Path(kernels.__file__).with_name("__pycache__")
+            raise RuntimeError(
+                f"the compiled kernels give other results than Python, so they are out of date: delete *.nbi "
+                f"and *.nbc in {folder} (or in NUMBA_CACHE_DIR)"
+            )
+
     def _settings(self, chunk_tokens: int = 0, length_exponent: float = 0.0) -> Settings:
         case_bit = np.uint8(32 if self.spec.lower else 0)
         return Settings(
@@ -86,22 +104,21 @@ class FastFeaturizer:
         )
 
     def _score(self, texts: Texts, table_B: Floats, settings: Settings) -> TextScores:
-        table_TB = _read_only(check_table(table_B, self.spec))
-
-        def kernel(data: Any, offsets: Any, first: int, sums_NT: Floats, sizes_N3: Counts) -> int:
-            fixed = (settings, self._code_points, self._scratch, self._memory)
-            return int(score_documents(data, offsets, first, *fixed, table_TB, sums_NT, sizes_N3))
-
-        sums_NT, sizes_3N = self._read(texts, kernel, len(table_TB))
+        sums_NT, sizes_3N = self._read(texts, settings, np.zeros(0, np.int64), check_table(table_B, self.spec))
         return TextScores(sums_NT[:, 0] if table_B.ndim == 1 else sums_NT, *sizes_3N)
 
-    def _read(self, texts: Texts, kernel: Kernel, num_targets: int) -> tuple[Floats, Counts]:
-        """Run a kernel over all texts; return sums, float64[N, T], and tokens, n-grams and pieces, int64[3, N]."""
-        sums, sizes = [np.zeros((0, num_targets))], [np.zeros((0, 3), np.int64)]
+    def _read(self, texts: Texts, settings: Settings, counts_B: Counts, table_TB: Floats) -> tuple[Floats, Counts]:
+        """Read all texts; return sums, float64[N, T], and tokens, n-grams and pieces, int64[3, N]."""
+
+        def kernel(data: Data, offsets: Counts, first: int, sums_NT: Floats, sizes_N3: Counts) -> int:
+            fixed = (settings, self._code_points, self._scratch, self._memory, counts_B, _read_only(table_TB))
+            return int(read_documents(data, offsets, first, *fixed, sums_NT, sizes_N3))
+
+        sums, sizes = [np.zeros((0, len(table_TB)))], [np.zeros((0, 3), np.int64)]
         size = len(texts) if is_arrow(texts) else BATCH_TEXTS
         for start in range(0, len(texts), max(size, 1)):
             part = texts if size == len(texts) else texts[start : start + size]
-            sums_NT, sizes_N3 = self._read_batch(part, kernel, num_targets)
+            sums_NT, sizes_N3 = self._read_batch(part, kernel, len(table_TB))
             sums.append(sums_NT)
             sizes.append(sizes_N3)
         return np.concatenate(sums), np.ascontiguousarray(np.concatenate(sizes).T)
@@ -126,7 +143,7 @@ class FastFeaturizer:
         return sums_NT, sizes_N3
 
     def _open(self, texts: Texts) -> tuple[Any, Counts, Any]:
-        """Return what a kernel reads: bytes or ids, where each text starts in them, and the texts as an Arrow array."""
+        """Return what a kernel reads (bytes or ids), where each text starts in it, and the texts as an Arrow array."""
         if self._encoder is not None:
             ids, offsets = self._encoder.encode(texts)
             return _read_only(ids), offsets, None

@@ -87,6 +87,7 @@ def load_featurizer(spec: FeatureSpec, *, backend: Literal["auto", "fast", "plai
 
     Raises:
         ImportError: for "fast" without numba; says what to install.
+        RuntimeError: for "fast", if compiled kernels from a cache are out of date.
     """
     from hf_curation.sampling.plain import load_plain  # noqa: PLC0415 - it imports this module
 
@@ -95,10 +96,18 @@ def load_featurizer(spec: FeatureSpec, *, backend: Literal["auto", "fast", "plai
     if backend == "plain":
         return load_plain(spec)
     try:
-        from hf_curation.sampling.fast import FastFeaturizer  # noqa: PLC0415 - numba costs 0.3 s, and is optional
+        import numba  # noqa: F401, PLC0415 - 0.3 s, and optional
     except ImportError as error:
         if backend == "fast":
             raise ImportError("`numba` is needed for backend='fast': pip install 'hf-curation[select]'") from error
         logger.info("numba is not installed: features are found in Python, 20 to 50 times slower, with equal results")
         return load_plain(spec)
-    return FastFeaturizer(spec)
+    from hf_curation.sampling.fast import FastFeaturizer  # noqa: PLC0415 - imports numba
+
+    try:
+        return FastFeaturizer(spec)
+    except RuntimeError as error:
+        if backend == "fast":
+            raise
+        logger.warning("features are found in Python, 20 to 50 times slower, since %s", error)
+        return load_plain(spec)

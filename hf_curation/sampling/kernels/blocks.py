@@ -3,7 +3,8 @@
 They are plain LLVM vector instructions, which LLVM lowers to whatever the machine has (AVX-512, AVX2, NEON, SSE).
 """
 # The bodies are what numba calls while it compiles: its contexts, builders and values have no types to annotate.
-# ruff: noqa: ANN001, ANN202
+# ruff: noqa: ANN001, ANN201, ANN202
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
 
 import sys
 from typing import Any

@@ -35,4 +35,4 @@ def code_point_table() -> np.ndarray[Any, np.dtype[np.uint32]]:
                 kind[point] = BY_PYTHON
             else:
                 lower[point] = ord(small)
-    return lower << 2 | kind
+    return np.asarray(lower << np.uint32(2) | kind, np.uint32)

@@ -1,4 +1,4 @@
-"""The loops over the documents of a batch: three sources of n-grams (words, DSIR's words, token ids), scored or counted.
+"""The loops over the documents of a batch: words, DSIR's words or token ids; counted or scored.
 
 A loop stops at a document that it cannot do, and says why; the caller does something about it and goes on there.
 """
@@ -7,10 +7,11 @@ A loop stops at a document that it cannot do, and says why; the caller does some
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, uint64
+from numba import int64, uint64
 
 from hf_curation.sampling.kernels.dsir import FULL, fill_dsir_buckets, number_words
-from hf_curation.sampling.kernels.ngrams import add_sums, average_runs, count_buckets, count_ngrams, fill_buckets
+from hf_curation.sampling.kernels.jit import compiled
+from hf_curation.sampling.kernels.ngrams import add_sums, average_runs, count_buckets, fill_buckets
 from hf_curation.sampling.kernels.words import NEEDS_PYTHON, SEGMENT_BYTES, find_cut, find_tokens, hash_tokens, mix
 from hf_curation.sampling.mix64 import MULTIPLIER_A
 
@@ -59,8 +60,8 @@ def make_scratch(longest: int) -> Scratch:
     return Scratch(*(np.empty(size, kind) for kind in kinds))
 
 
-@njit(cache=True, nogil=True)
-def read_words(data: Any, begin: int, stop: int, settings: Any, code_points: Any, scratch: Any) -> int:
+@compiled
+def read_words(data: Any, begin: int, stop: int, settings: Any, code_points: Any, scratch: Any) -> Any:
     """Write the hashes of a document's words to the scratch; return their number, or NEEDS_PYTHON."""
     num_tokens = 0
     lowered, starts, ends = scratch.lowered, scratch.starts, scratch.ends
@@ -75,10 +76,10 @@ def read_words(data: Any, begin: int, stop: int, settings: Any, code_points: Any
     return num_tokens
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_dsir_words(
     data: Any, begin: int, stop: int, settings: Any, code_points: Any, scratch: Any, memory: Any
-) -> int:
+) -> Any:
     """Write the numbers of a document's words to the scratch; return how many, or NEEDS_PYTHON, or FULL."""
     num_tokens = 0
     lowered, starts, ends = scratch.lowered, scratch.starts, scratch.ends
@@ -87,7 +88,7 @@ def read_dsir_words(
         count = find_tokens(data, begin, cut, settings.case_bit, code_points, lowered, starts, ends)
         if count < 0:
             return NEEDS_PYTHON
-        hash_tokens(lowered, starts, ends, count, scratch.hashes, 0)
+        hash_tokens(lowered, starts, ends, count, scratch.hashes, int64(0))
         numbers = scratch.numbers[num_tokens:]
         if number_words(memory, lowered, starts, ends, count, scratch.hashes, numbers) == FULL:
             return FULL
@@ -96,15 +97,15 @@ def read_dsir_words(
     return num_tokens
 
 
-@njit(cache=True, nogil=True)
-def read_ids(ids: Any, begin: int, stop: int, scratch: Any) -> int:
+@compiled
+def read_ids(ids: Any, begin: int, stop: int, scratch: Any) -> Any:
     """Write the hashes of a document's token ids to the scratch; return their number."""
     for i in range(stop - begin):
-        scratch.hashes[i] = mix(_A * (uint64(ids[begin + i]) + uint64(1)))
+        scratch.hashes[i] = mix(mix(_A * (uint64(ids[begin + i]) + uint64(1))))
     return stop - begin
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fill_order(scratch: Any, memory: Any, num_tokens: int, order: int, settings: Any) -> None:
     """Write the buckets of one order, by our hash or, where there is a memory of words, by DSIR's."""
     if memory is None:
@@ -115,10 +116,8 @@ def fill_order(scratch: Any, memory: Any, num_tokens: int, order: int, settings:
         )
 
 
-@njit(cache=True, nogil=True)
-def read_document(
-    data: Any, begin: int, stop: int, settings: Any, code_points: Any, scratch: Any, memory: Any
-) -> int:
+@compiled
+def read_document(data: Any, begin: int, stop: int, settings: Any, code_points: Any, scratch: Any, memory: Any) -> Any:
     """Read a document: words, DSIR's words where there is a memory of them, or ids where there are no code points."""
     if code_points is None:
         return read_ids(data, begin, stop, scratch)
@@ -127,8 +126,8 @@ def read_document(
     return read_dsir_words(data, begin, stop, settings, code_points, scratch, memory)
 
 
-@njit(cache=True, nogil=True)
-def score_documents(
+@compiled
+def read_documents(
     data: Any,
     offsets: Any,
     first: int,
@@ -136,11 +135,12 @@ def score_documents(
     code_points: Any,
     scratch: Any,
     memory: Any,
+    counts_B: Any,
     table_TB: Any,
     sums_NT: Any,
     sizes_N3: Any,
-) -> int:
-    """Score documents from number `first` on.
+) -> Any:
+    """Count or score the n-grams of documents from number `first` on. One kernel for both: half the compiling.
 
     Args:
         data: uint8 text, or uint32 ids.
@@ -150,7 +150,8 @@ def score_documents(
         code_points: `code_point_table()`; None for ids.
         scratch: buffers.
         memory: DSIR's `WordMemory`, or None for our own hash.
-        table_TB: float64.
+        counts_B: int64, receives counts; of length 0 when documents are scored.
+        table_TB: float64; with no row when n-grams are counted.
         sums_NT: float64 zeros, receives the sums.
         sizes_N3: int64, receives tokens (NEEDS_PYTHON where the document was left out), n-grams, pieces.
 
@@ -165,47 +166,15 @@ def score_documents(
         sizes_N3[d, 0] = num_tokens
         if num_tokens <= 0:
             continue
-        step = num_tokens
+        step = settings.chunk_tokens if settings.chunk_tokens else num_tokens
         sums_RT = one_run_RT
-        if settings.chunk_tokens:
-            step = settings.chunk_tokens
+        if step < num_tokens:
             sums_RT = np.zeros(((num_tokens - 1) // step + 1, len(table_TB)))
         sums_RT[:] = 0.0
         for order in range(1, settings.max_order + 1):
             fill_order(scratch, memory, num_tokens, order, settings)
-            add_sums(scratch.buckets, num_tokens, order, step, table_TB, sums_RT)
-        if settings.chunk_tokens:
-            sizes_N3[d, 1] = average_runs(
-                sums_RT, num_tokens, settings.max_order, step, settings.length_exponent, sums_NT[d]
-            )
-        else:
-            sizes_N3[d, 1] = count_ngrams(num_tokens, settings.max_order)
-            sums_NT[d] = sums_RT[0]
-        sizes_N3[d, 2] = len(sums_RT)
-    return len(offsets) - 1
-
-
-@njit(cache=True, nogil=True)
-def count_documents(
-    data: Any,
-    offsets: Any,
-    first: int,
-    settings: Any,
-    code_points: Any,
-    scratch: Any,
-    memory: Any,
-    counts_B: Any,
-    sizes_N3: Any,
-) -> int:
-    """Add the n-grams of documents from number `first` on to `counts_B`, int64; otherwise as `score_documents`."""
-    for d in range(first, len(offsets) - 1):
-        num_tokens = read_document(data, offsets[d], offsets[d + 1], settings, code_points, scratch, memory)
-        if num_tokens == FULL:
-            return d
-        sizes_N3[d, 0] = num_tokens
-        for order in range(1, settings.max_order + 1):
-            fill_order(scratch, memory, num_tokens, order, settings)
             count_buckets(scratch.buckets, num_tokens - order + 1, counts_B)
-        sizes_N3[d, 1] = count_ngrams(num_tokens, settings.max_order)
-        sizes_N3[d, 2] = min(num_tokens, 1)
+            add_sums(scratch.buckets, num_tokens, order, step, table_TB, sums_RT)
+        sizes_N3[d, 1] = average_runs(sums_RT, num_tokens, step, settings, sums_NT[d])
+        sizes_N3[d, 2] = len(sums_RT)
     return len(offsets) - 1

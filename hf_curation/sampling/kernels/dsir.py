@@ -9,10 +9,11 @@ again costs one load instead of a hash. When the memory of words is full, everyt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, uint8, uint32, uint64
+from numba import int64, uint8, uint64
 
 from hf_curation.sampling.kernels.blocks import load_8, lowest_bit
-from hf_curation.sampling.kernels.sha256 import LANES, SHORT, compress, fill_lane, lane_bucket, pad, reset
+from hf_curation.sampling.kernels.jit import compiled
+from hf_curation.sampling.kernels.sha256 import LANES, SHORT, compress, fill_lane, lane_bucket, make_lanes, pad, reset
 from hf_curation.sampling.kernels.words import mix
 
 FULL = -2
@@ -33,6 +34,8 @@ class WordMemory(NamedTuple):
     """uint64[2^p, 2]: key (both numbers plus 1), bucket."""
     used: Any
     """int64[2]: number of words, and of those whose bucket is known."""
+    lanes: Any
+    """Registers of SHA-256."""
 
 
 def make_memory(num_words: int, num_bytes: int, num_pairs: int) -> WordMemory:
@@ -44,11 +47,12 @@ def make_memory(num_words: int, num_bytes: int, num_pairs: int) -> WordMemory:
         np.zeros(num_words, np.int32),
         np.zeros((num_pairs, 2), np.uint64),
         np.zeros(2, np.int64),
+        make_lanes(),
     )
 
 
-@njit(cache=True, nogil=True)
-def number_words(memory: Any, lowered: Any, starts: Any, ends: Any, count: int, hashes: Any, numbers: Any) -> int:
+@compiled
+def number_words(memory: Any, lowered: Any, starts: Any, ends: Any, count: int, hashes: Any, numbers: Any) -> Any:
     """Write the numbers of `count` words to `numbers`, int32; return `count`, or FULL."""
     slots, start_of, known = memory.slots, memory.start_of, memory.bytes
     last = uint64(len(slots) - 1)
@@ -79,8 +83,8 @@ def number_words(memory: Any, lowered: Any, starts: Any, ends: Any, count: int, 
     return count
 
 
-@njit(cache=True, nogil=True)
-def is_word(start_of: Any, known: Any, number: int, lowered: Any, start: int, length: int) -> bool:
+@compiled
+def is_word(start_of: Any, known: Any, number: Any, lowered: Any, start: int, length: int) -> Any:
     """Return whether a word's bytes are those of word `number`."""
     at = start_of[number]
     if start_of[number + 1] - at != length:
@@ -92,8 +96,8 @@ def is_word(start_of: Any, known: Any, number: int, lowered: Any, start: int, le
     return (load_8(known, at) ^ load_8(lowered, start)) << uint64(64 - 8 * length) == 0
 
 
-@njit(cache=True, nogil=True)
-def gram_length(memory: Any, numbers: Any, first: int, order: int) -> int:
+@compiled
+def gram_length(memory: Any, numbers: Any, first: int, order: int) -> Any:
     """Return the bytes of an n-gram, its words joined by spaces."""
     length = order - 1
     for i in range(first, first + order):
@@ -101,7 +105,7 @@ def gram_length(memory: Any, numbers: Any, first: int, order: int) -> int:
     return length
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def join(memory: Any, numbers: Any, first: int, order: int, message: Any) -> None:
     """Write the words of an n-gram, joined by spaces, to `message`."""
     end = 0
@@ -114,59 +118,60 @@ def join(memory: Any, numbers: Any, first: int, order: int, message: Any) -> Non
             end += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hash_grams(memory: Any, numbers: Any, firsts: Any, count: int, order: int, num_buckets: Any, results: Any) -> None:
     """Write the buckets of `count` n-grams, the words `numbers[first : first + order]`, to `results`, int32."""
-    state, words = np.empty((8, LANES), np.uint32), np.empty((64, LANES), np.uint32)
-    a_rows, e_rows = np.empty((68, LANES), np.uint32), np.empty((68, LANES), np.uint32)
+    state, words = memory.lanes.state, memory.lanes.words
     message, whose = np.empty(128, np.uint8), np.empty(LANES, np.int64)
-    words[:] = uint32(0)
-    filled = 0
+    filled, num_long = 0, 0
     for k in range(count):
         length = gram_length(memory, numbers, firsts[k], order)
         if length <= SHORT:
             join(memory, numbers, firsts[k], order, message)
             pad(message, length)
-            fill_lane(message, 0, filled, words)
+            fill_lane(message, int64(0), filled, words)
             whose[filled] = k
             filled += 1
         else:
-            results[k] = hash_long(memory, numbers, firsts[k], order, num_buckets)
+            num_long += 1
         if filled == LANES or (filled and k == count - 1):
             reset(state)
-            compress(state, words, a_rows, e_rows)
+            compress(memory.lanes)
             for lane in range(filled):
                 results[whose[lane]] = lane_bucket(state, lane, num_buckets)
             filled = 0
+    if num_long:
+        for k in range(count):
+            if gram_length(memory, numbers, firsts[k], order) > SHORT:
+                results[k] = hash_long(memory, numbers, firsts[k], order, num_buckets)
 
 
-@njit(cache=True, nogil=True)
-def hash_long(memory: Any, numbers: Any, first: int, order: int, num_buckets: Any) -> int:
+@compiled
+def hash_long(memory: Any, numbers: Any, first: int, order: int, num_buckets: Any) -> Any:
     """Return the bucket of an n-gram that does not fit one block: one lane works, the others idle."""
     length = gram_length(memory, numbers, first, order)
     message = np.empty(length + 72, np.uint8)
     join(memory, numbers, first, order, message)
-    state, words = np.empty((8, LANES), np.uint32), np.zeros((64, LANES), np.uint32)
-    a_rows, e_rows = np.empty((68, LANES), np.uint32), np.empty((68, LANES), np.uint32)
+    state, words = memory.lanes.state, memory.lanes.words
     reset(state)
     for block in range(pad(message, length)):
-        fill_lane(message, 64 * block, 0, words)
-        compress(state, words, a_rows, e_rows)
-    return lane_bucket(state, 0, num_buckets)
+        fill_lane(message, 64 * block, int64(0), words)
+        compress(memory.lanes)
+    return lane_bucket(state, int64(0), num_buckets)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hash_new_words(memory: Any, num_buckets: Any) -> None:
     """Give every word that has none its bucket."""
     first, end = memory.used[1], memory.used[0]
     if first < end:
         numbers = np.arange(end, dtype=np.int32)
         places = np.arange(first, end)
-        hash_grams(memory, numbers, places, end - first, 1, num_buckets, memory.bucket_of[first:end])
+        hash_grams(memory, numbers, places, end - first, int64(1), num_buckets, memory.bucket_of[first:end])
         memory.used[1] = end
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fill_dsir_buckets(
     memory: Any, numbers: Any, num_tokens: int, order: int, num_buckets: Any, places: Any, buckets: Any
 ) -> None:
@@ -187,7 +192,7 @@ def fill_dsir_buckets(
         hash_grams(memory, numbers, places, num_grams, order, num_buckets, buckets)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fill_pairs(memory: Any, numbers: Any, num_grams: int, num_buckets: Any, places: Any, buckets: Any) -> None:
     """Write the buckets of bigrams: remembered ones are read, the others hashed together."""
     pairs = memory.pairs
@@ -197,7 +202,9 @@ def fill_pairs(memory: Any, numbers: Any, num_grams: int, num_buckets: Any, plac
         key = pair_key(numbers, i)
         slot = mix(key) >> shift
         if pairs[slot, 0] == key:
-            buckets[i] = np.int32(pairs[slot, 1])  # of one missed in this document: its place among the missed, below 0
+            buckets[i] = np.int32(
+                pairs[slot, 1]
+            )  # of one missed in this document: its place among the missed, below 0
         else:
             pairs[slot, 0] = key
             pairs[slot, 1] = uint64(np.int64(-1 - num_missed))
@@ -205,7 +212,7 @@ def fill_pairs(memory: Any, numbers: Any, num_grams: int, num_buckets: Any, plac
             places[num_missed] = i
             num_missed += 1
     results = np.empty(num_missed, np.int32)
-    hash_grams(memory, numbers, places, num_missed, 2, num_buckets, results)
+    hash_grams(memory, numbers, places, num_missed, int64(2), num_buckets, results)
     for k in range(num_missed):
         key = pair_key(numbers, places[k])
         slot = mix(key) >> shift
@@ -216,7 +223,7 @@ def fill_pairs(memory: Any, numbers: Any, num_grams: int, num_buckets: Any, plac
             buckets[i] = results[-1 - buckets[i]]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def pair_key(numbers: Any, i: int) -> Any:
     """Return both numbers in one: exact, and never 0."""
     return uint64(numbers[i] + 1) << uint64(32) | uint64(numbers[i + 1] + 1)

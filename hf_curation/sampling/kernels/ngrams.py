@@ -3,20 +3,22 @@
 Sums are float64, taken from left to right within an order, then over orders, without fastmath: the plain featurizer's
 sums, bit for bit. A document is scored as one run of tokens, or in runs of `step` tokens whose n-grams stay inside.
 """
+# ruff: noqa: ANN401 - arrays and numbers of numba
 
 from typing import Any
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from hf_curation.sampling.kernels.jit import compiled
 from hf_curation.sampling.kernels.words import mix
 from hf_curation.sampling.mix64 import MULTIPLIER_A
 
 _A = np.uint64(MULTIPLIER_A)
 
 
-@njit(cache=True, nogil=True)
-def fill_buckets(hashes: Any, num_tokens: int, order: int, num_buckets: Any, grams: Any, buckets: Any) -> None:  # noqa: ANN401
+@compiled
+def fill_buckets(hashes: Any, num_tokens: int, order: int, num_buckets: Any, grams: Any, buckets: Any) -> None:
     """Write the buckets of a document's n-grams of one order; to be called for order 1, 2, ... in turn.
 
     Args:
@@ -35,51 +37,44 @@ def fill_buckets(hashes: Any, num_tokens: int, order: int, num_buckets: Any, gra
         buckets[i] = ((h >> uint64(32)) * num_buckets) >> uint64(32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_sums(
-    buckets: Any,  # noqa: ANN401
+    buckets: Any,
     num_tokens: int,
     order: int,
     step: int,
-    table_TB: Any,  # noqa: ANN401
-    sums_RT: Any,  # noqa: ANN401
+    table_TB: Any,
+    sums_RT: Any,
 ) -> None:
     """Add the sums of one order over each run of `step` tokens to `sums_RT`."""
-    run = 0
-    for start in range(0, num_tokens, step):
+    for run, start in enumerate(range(0, num_tokens, step)):
         end = min(start + step, num_tokens) - order + 1
         for target in range(len(table_TB)):
             total = 0.0
             for i in range(start, end):
                 total += table_TB[target, buckets[i]]
             sums_RT[run, target] += total
-        run += 1
 
 
-@njit(cache=True, nogil=True)
-def average_runs(
-    sums_RT: Any,  # noqa: ANN401
-    num_tokens: int,
-    max_order: int,
-    step: int,
-    length_exponent: float,
-    mean_T: Any,  # noqa: ANN401
-) -> int:
-    """Add the average of the runs, each over its n-grams to a power, to `mean_T`; return the number of n-grams."""
-    num_ngrams, run = 0, 0
-    for start in range(0, num_tokens, step):
+@compiled
+def average_runs(sums_RT: Any, num_tokens: int, step: int, settings: Any, mean_T: Any) -> Any:
+    """Write the average of the runs to `mean_T`, as `features.TextScores.sums` says; return the number of n-grams."""
+    if not settings.chunk_tokens:
+        mean_T[:] = sums_RT[0]
+        return count_ngrams(num_tokens, settings.max_order)
+    num_ngrams = 0
+    for run, start in enumerate(range(0, num_tokens, step)):
         length = min(step, num_tokens - start)
-        of_run = count_ngrams(length, max_order)
+        of_run = count_ngrams(length, settings.max_order)
         for target in range(sums_RT.shape[1]):
-            mean = sums_RT[run, target] / float(of_run) ** length_exponent
+            mean = sums_RT[run, target] / float(of_run) ** settings.length_exponent
             mean_T[target] += mean * (length / num_tokens)
         num_ngrams += of_run
-        run += 1
     return num_ngrams
 
 
-@njit(cache=True, nogil=True)
-def count_ngrams(num_tokens: int, max_order: int) -> int:
+@compiled
+def count_ngrams(num_tokens: int, max_order: int) -> Any:
     """Return how many n-grams of orders 1 to `max_order` a run of tokens has."""
     total = 0
     for order in range(1, max_order + 1):
@@ -87,8 +82,9 @@ def count_ngrams(num_tokens: int, max_order: int) -> int:
     return total
 
 
-@njit(cache=True, nogil=True)
-def count_buckets(buckets: Any, num_grams: int, counts_B: Any) -> None:  # noqa: ANN401
-    """Count the buckets of one order."""
-    for i in range(num_grams):
-        counts_B[buckets[i]] += 1
+@compiled
+def count_buckets(buckets: Any, num_grams: int, counts_B: Any) -> None:
+    """Count the buckets of one order, if they are counted at all."""
+    if len(counts_B):
+        for i in range(num_grams):
+            counts_B[buckets[i]] += 1

@@ -1,20 +1,22 @@
 """SHA-256 of sixteen short messages at once, modulo a number of buckets: DSIR's hash.
 
-A round is one instruction on 16 lanes of 32 bits where Python calls hashlib, formats 64 hex digits and reads them back
-as an integer. The two shift registers of the definition (FIPS 180-4, section 6.2) are written as two sequences: `a` and
+A round works on 16 lanes of 32 bits, where Python calls hashlib for each message, formats 64 hex digits and reads them
+back. The two shift registers of the definition (FIPS 180-4, section 6.2) are written as two sequences: `a` and
 `e` of every round; the other six variables are their values one to three rounds before.
 """
-# ruff: noqa: ANN001, ANN202, ANN401
+# ruff: noqa: ANN001, ANN201, ANN202, ANN401
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types, uint8, uint32, uint64
+from numba import types, uint8, uint32, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from hf_curation.sampling.kernels.blocks import load_8_reversed
+from hf_curation.sampling.kernels.jit import compiled
 
 LANES = 16
 SHORT = 55
@@ -92,14 +94,38 @@ def sha_round(typingctx, a_rows, e_rows, words, t, constant):
     return types.void(a_rows, e_rows, words, types.int64, types.uint32), emit
 
 
-@njit(cache=True, nogil=True)
-def compress(state: Any, words: Any, a_rows: Any, e_rows: Any) -> None:
-    """Take one block of every lane into `state`, uint32[8, LANES]; rows 0 to 15 of `words` hold the blocks."""
-    for t in range(16, 64):
+class Lanes(NamedTuple):
+    """Registers for 16 messages.
+
+    They come from outside the kernels, so that LLVM does not know how many rounds there are: it would unroll them,
+    three times over, and take a minute.
+    """
+
+    state: Any
+    """uint32[8, LANES]"""
+    words: Any
+    """uint32[64, LANES]: the message schedule; rows 0 to 15 are the block."""
+    a_rows: Any
+    """uint32[68, LANES]"""
+    e_rows: Any
+    """uint32[68, LANES]"""
+
+
+def make_lanes() -> Lanes:
+    """Return registers."""
+    return Lanes(*(np.zeros((rows, LANES), np.uint32) for rows in (8, 64, 68, 68)))
+
+
+@compiled
+def compress(lanes: Any) -> None:
+    """Take one block of every lane into the state."""
+    state, words, a_rows, e_rows = lanes
+    for t in range(16, len(words)):
         sha_schedule(words, t)
     for i in range(4):
-        a_rows[i], e_rows[i] = state[3 - i], state[7 - i]
-    for t in range(64):
+        for lane in range(LANES):
+            a_rows[i, lane], e_rows[i, lane] = state[3 - i, lane], state[7 - i, lane]
+    for t in range(len(words)):
         sha_round(a_rows, e_rows, words, t, CONSTANTS[t])
     for i in range(4):
         for lane in range(LANES):
@@ -107,7 +133,7 @@ def compress(state: Any, words: Any, a_rows: Any, e_rows: Any) -> None:
             state[i + 4, lane] += e_rows[67 - i, lane]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fill_lane(message: Any, start: int, lane: int, words: Any) -> None:
     """Write 64 bytes of a message as rows 0 to 15 of one lane, big-endian."""
     for row in range(0, 16, 2):
@@ -116,8 +142,8 @@ def fill_lane(message: Any, start: int, lane: int, words: Any) -> None:
         words[row + 1, lane] = uint32(eight & uint64(0xFFFFFFFF))
 
 
-@njit(cache=True, nogil=True)
-def pad(message: Any, length: int) -> int:
+@compiled
+def pad(message: Any, length: int) -> Any:
     """Write the end mark and the length behind a message; return its number of blocks. Needs 72 bytes of room."""
     num_blocks = (length + 8) // 64 + 1
     for at in range(length, 64 * num_blocks - 8):
@@ -128,15 +154,16 @@ def pad(message: Any, length: int) -> int:
     return num_blocks
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def reset(state: Any) -> None:
     """Write the initial value to every lane."""
     for i in range(8):
-        state[i] = START[i]
+        for lane in range(LANES):
+            state[i, lane] = START[i]
 
 
-@njit(cache=True, nogil=True)
-def lane_bucket(state: Any, lane: int, num_buckets: Any) -> int:
+@compiled
+def lane_bucket(state: Any, lane: int, num_buckets: Any) -> Any:
     """Return the digest of a lane, a big-endian number of 256 bits, modulo `num_buckets` (uint64, at most 2^28)."""
     remainder = uint64(0)
     for i in range(8):

@@ -8,14 +8,16 @@ against 0.5): the first is full of branches, the second of multiplications, the 
 A document is worked on in segments of about 8 KB that end at an ASCII space, so that the buffers stay in the first
 cache whatever a document's size.
 """
+# ruff: noqa: ANN401 - arrays and numbers of numba
 
 from typing import Any
 
 import numpy as np
-from numba import njit, uint8, uint32, uint64
+from numba import int64, uint8, uint32, uint64
 
 from hf_curation.sampling.kernels.blocks import classify_64, count_bits, load_8, lowest_bit
 from hf_curation.sampling.kernels.code_points import BY_PYTHON, SPACE, WORD
+from hf_curation.sampling.kernels.jit import compiled
 from hf_curation.sampling.mix64 import MULTIPLIER_A, MULTIPLIER_C
 
 SEGMENT_BYTES = 8192
@@ -25,8 +27,8 @@ _A = np.uint64(MULTIPLIER_A)
 _C = np.uint64(MULTIPLIER_C)
 
 
-@njit(cache=True, nogil=True)
-def find_cut(data: Any, position: int, stop: int) -> int:  # noqa: ANN401
+@compiled
+def find_cut(data: Any, position: int, stop: int) -> Any:
     """Return the first place from `position` on where an ASCII space stands, or `stop`."""
     for at in range(position, stop):
         byte = data[at]
@@ -35,8 +37,8 @@ def find_cut(data: Any, position: int, stop: int) -> int:  # noqa: ANN401
     return stop
 
 
-@njit(cache=True, nogil=True, inline="always")
-def decode(data: Any, at: int) -> tuple[Any, int]:  # noqa: ANN401
+@compiled
+def decode(data: Any, at: int) -> Any:
     """Return the code point above U+007F that starts at `at` in valid UTF-8, and its number of bytes."""
     lead = uint32(data[at])
     if lead < 0xE0:
@@ -49,8 +51,8 @@ def decode(data: Any, at: int) -> tuple[Any, int]:  # noqa: ANN401
     return (lead & uint32(0x07)) << uint32(18) | second << uint32(12) | third << uint32(6) | fourth, 4
 
 
-@njit(cache=True, nogil=True, inline="always")
-def encode(point: Any, num_bytes: int, target: Any, at: int) -> None:  # noqa: ANN401
+@compiled
+def encode(point: Any, num_bytes: int, target: Any, at: int) -> None:
     """Write a code point above U+007F as `num_bytes` bytes of UTF-8."""
     for i in range(num_bytes - 1, 0, -1):
         target[at + i] = uint8(point & uint32(0x3F) | uint32(0x80))
@@ -58,8 +60,8 @@ def encode(point: Any, num_bytes: int, target: Any, at: int) -> None:  # noqa: A
     target[at] = uint8(point | (uint32(0xFF00) >> uint32(num_bytes)) & uint32(0xFF))
 
 
-@njit(cache=True, nogil=True, inline="always")
-def write_positions(mask: Any, base: int, positions: Any, count: int) -> int:  # noqa: ANN401
+@compiled
+def write_positions(mask: Any, base: int, positions: Any, count: int) -> Any:
     """Append the places of the bits of `mask`; four are written at a time, and those too many overwritten later."""
     end = count + count_bits(mask)
     while count < end:
@@ -70,10 +72,59 @@ def write_positions(mask: Any, base: int, positions: Any, count: int) -> int:  #
     return end
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def read_letters(
+    data: Any, begin: int, base: int, high: Any, case_bit: Any, code_points: Any, lowered: Any, spill: Any
+) -> Any:
+    """Classify the bytes above 0x7F of one block, and write their lower case.
+
+    Args:
+        data: uint8, valid UTF-8.
+        begin: where the text starts in `data`.
+        base: where the block starts in the text.
+        high: mask of the bytes above 0x7F.
+        case_bit: as `find_tokens`.
+        code_points: as `find_tokens`.
+        lowered: as `find_tokens`.
+        spill: uint64[6] of a letter that goes over the block's end, in and out: mask of its bytes in the next block,
+            of those that are a word, of those that are space; where it starts, its lower case, its number of bytes.
+
+    Returns:
+        Masks of word bytes and of space bytes; and whether Python must lower the text.
+    """
+    word, space = spill[1], spill[2]
+    if spill[0]:
+        encode(uint32(spill[4]), int64(spill[5]), lowered, int64(spill[3]))  # the block was written over it
+        high &= ~spill[0]
+    spill[:3] = uint64(0)
+    while high:
+        i = lowest_bit(high)
+        point, num_bytes = decode(data, begin + base + i)
+        kind = code_points[point] & uint32(3)
+        if kind == BY_PYTHON:
+            if case_bit:
+                return word, space, True
+            kind = uint32(WORD)
+        elif case_bit and code_points[point] >> uint32(2) != point:
+            point = code_points[point] >> uint32(2)
+            encode(point, num_bytes, lowered, base + i)
+        ones = (uint64(1) << uint64(num_bytes)) - uint64(1)
+        mask = ones << uint64(i)
+        high &= ~mask
+        word |= mask if kind == WORD else uint64(0)
+        space |= mask if kind == SPACE else uint64(0)
+        if i + num_bytes > BLOCK:
+            spill[0] = ones >> uint64(BLOCK - i)
+            spill[1] = spill[0] if kind == WORD else uint64(0)
+            spill[2] = spill[0] if kind == SPACE else uint64(0)
+            spill[3], spill[4], spill[5] = uint64(base + i), uint64(point), uint64(num_bytes)
+    return word, space, False
+
+
+@compiled
 def find_tokens(
-    data: Any, begin: int, stop: int, case_bit: Any, code_points: Any, lowered: Any, starts: Any, ends: Any  # noqa: ANN401
-) -> int:
+    data: Any, begin: int, stop: int, case_bit: Any, code_points: Any, lowered: Any, starts: Any, ends: Any
+) -> Any:
     """Find the words of bytes `begin` to `stop`, where no word crosses either border.
 
     Args:
@@ -89,12 +140,9 @@ def find_tokens(
     Returns:
         The number of words, or NEEDS_PYTHON if a letter must be lowered by Python.
     """
-    num_starts, num_ends = 0, 0
+    num_starts, num_ends, length = int64(0), int64(0), stop - begin
     was_word, was_sign = uint64(0), uint64(0)
-    spilled_word, spilled_space, spilled = uint64(0), uint64(0), uint64(0)
-    spill_at, spill_point, spill_bytes = 0, uint32(0), 0
-    tail = np.zeros(BLOCK, np.uint8)
-    length = stop - begin
+    tail, spill = np.zeros(BLOCK, np.uint8), np.zeros(6, np.uint64)
     for base in range(0, length, BLOCK):
         if begin + base + BLOCK <= len(data):
             word, space, high = classify_64(data, begin + base, lowered, base, case_bit)
@@ -105,40 +153,14 @@ def find_tokens(
         valid = ~uint64(0)
         if length - base < BLOCK:
             valid = (uint64(1) << uint64(length - base)) - uint64(1)
-            high &= valid
-        if spilled or high:
-            word |= spilled_word
-            space |= spilled_space
-            if spilled:
-                encode(spill_point, spill_bytes, lowered, spill_at)
-            high &= ~spilled
-            spilled_word, spilled_space, spilled = uint64(0), uint64(0), uint64(0)
-            while high:
-                i = lowest_bit(high)
-                point, num_bytes = decode(data, begin + base + i)
-                entry = code_points[point]
-                kind = entry & uint32(3)
-                if case_bit:
-                    if kind == BY_PYTHON:
-                        return NEEDS_PYTHON
-                    if entry >> uint32(2) != point:
-                        point = entry >> uint32(2)
-                        encode(point, num_bytes, lowered, base + i)
-                elif kind == BY_PYTHON:
-                    kind = uint32(WORD)
-                ones = (uint64(1) << uint64(num_bytes)) - uint64(1)
-                high &= ~(ones << uint64(i))
-                if kind == WORD:
-                    word |= ones << uint64(i)
-                elif kind == SPACE:
-                    space |= ones << uint64(i)
-                if i + num_bytes > BLOCK:
-                    spilled = ones >> uint64(BLOCK - i)
-                    if kind == WORD:
-                        spilled_word = spilled
-                    elif kind == SPACE:
-                        spilled_space = spilled
-                    spill_at, spill_point, spill_bytes = base + i, point, num_bytes
+        if high & valid or spill[0]:
+            more_word, more_space, needs_python = read_letters(
+                data, begin, base, high & valid, case_bit, code_points, lowered, spill
+            )
+            if needs_python:
+                return NEEDS_PYTHON
+            word |= more_word
+            space |= more_space
         word &= valid
         sign = ~(word | space) & valid
         before_word = word << uint64(1) | was_word
@@ -151,8 +173,8 @@ def find_tokens(
     return num_starts
 
 
-@njit(cache=True, nogil=True)
-def hash_tokens(lowered: Any, starts: Any, ends: Any, count: int, hashes: Any, first: int) -> None:  # noqa: ANN401
+@compiled
+def hash_tokens(lowered: Any, starts: Any, ends: Any, count: int, hashes: Any, first: int) -> None:
     """Write `mix64.word_hash` of each word to `hashes`, uint64, from `first` on."""
     for token in range(count):
         at = starts[token]
@@ -163,12 +185,12 @@ def hash_tokens(lowered: Any, starts: Any, ends: Any, count: int, hashes: Any, f
             at += 8
             left -= 8
         h = mix(h ^ load_8(lowered, at) & (~uint64(0) >> uint64(64 - 8 * left)))
-        hashes[first + token] = h
+        hashes[first + token] = mix(h)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def mix(x: Any) -> Any:  # noqa: ANN401
+@compiled
+def mix(x: Any) -> Any:
     """Return `mix64.mix` of a uint64."""
     x ^= x >> uint64(32)
     x *= _C
-    return x ^ x >> uint64(32)
+    return x ^ x >> uint64(29)

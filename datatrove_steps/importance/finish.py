@@ -16,7 +16,7 @@ from datatrove_steps.importance.choose import Choices
 from datatrove_steps.importance.evidence import assemble_evidence, headline
 from datatrove_steps.importance.plan import SelectPlan
 from hf_curation.files.accounts import ConservationError, StageAccount, add_stages
-from hf_curation.files.atomic import write_json, write_whole
+from hf_curation.files.atomic import remove_parts, write_json, write_whole
 from hf_curation.files.manifest import Manifest
 from hf_curation.sampling.choice import Choice
 
@@ -45,6 +45,7 @@ class FinishSelection(PipelineStep):  # type: ignore[misc]
         yield from data or ()
         with self.track_time("run"):
             plan = self.plan
+            remove_parts(plan.output)  # of killed attempts; every task has published
             stages = {name: stage.manifests() for name, stage in plan.stages.items()}
             choices = Choices.read(plan.stages["choose"])
             accounts = {name: add_stages(m.stages for m in manifests) for name, manifests in stages.items()}

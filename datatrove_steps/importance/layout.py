@@ -139,7 +139,9 @@ def _common_fields(source: Source) -> list[Any] | None:
 
 
 def _plain_type(kind: Any) -> Any:  # noqa: ANN401 - a pyarrow type
-    """Return a type without dictionary: each batch would bring its own."""
+    """Return a type without dictionary, of which each batch would bring its own, and without views."""
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 

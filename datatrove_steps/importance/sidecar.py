@@ -93,13 +93,9 @@ class RowReader:
         self._rest: Any = None
 
     def take(self, num_rows: int) -> Any:  # noqa: ANN401 - a pyarrow record batch
-        """Return the next rows; fewer where the sidecar ends."""
+        """Return the next rows; fewer where the sidecar ends, None behind its end."""
         parts, missing = [], num_rows
-        while missing:
-            if self._rest is None or self._rest.num_rows == 0:
-                self._rest = next(self._batches, None)
-                if self._rest is None:
-                    break
+        while missing and not self.is_at_end():
             parts.append(self._rest.slice(0, missing))
             missing -= parts[-1].num_rows
             self._rest = self._rest.slice(parts[-1].num_rows)
@@ -109,7 +105,11 @@ class RowReader:
 
     def is_at_end(self) -> bool:
         """Return whether no row is left."""
-        return self.take(1) is None
+        while self._rest is None or self._rest.num_rows == 0:
+            self._rest = next(self._batches, None)
+            if self._rest is None:
+                return True
+        return False
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[Any]:

@@ -178,6 +178,7 @@ def _read_parquet(
     columns = [name for name in names if name in wanted]
     stop = parquet.metadata.num_rows if span.stop is None else min(span.stop, parquet.metadata.num_rows)
     for first, batch in read_rows(parquet, file.name, start=span.start, stop=stop, columns=None if whole else columns):
+        batch = _without_views(batch)
         # What is a document is decided by the same columns in every pass.
         good = _good_rows(batch.select(columns), first, file.name, keys, rejects)
         if good is not None:
@@ -212,13 +213,20 @@ def _suspects(texts: Any, batch: Any) -> Sequence[int]:  # noqa: ANN401 - pyarro
     return rows
 
 
+def _without_views(batch: Any) -> Any:  # noqa: ANN401 - a record batch
+    """Return the batch with plain strings for string views, of which pyarrow cannot take rows."""
+    for i, field_ in enumerate(batch.schema):
+        if pa.types.is_string_view(field_.type):
+            plain = field_.with_type(pa.large_string())
+            batch = batch.set_column(i, plain, batch.column(i).cast(plain.type))
+    return batch
+
+
 def _as_strings(column: Any) -> Any:  # noqa: ANN401 - a pyarrow array
     """Return a column as strings of a type that kernels read; None where it holds something else."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.dictionary_decode(), kind.value_type
-    if pa.types.is_string_view(kind):
-        return column.cast(pa.large_string())
     return column if pa.types.is_string(kind) or pa.types.is_large_string(kind) else None
 
 

@@ -9,6 +9,7 @@ How the paper is read where it leaves a choice: see `settings`.
 """
 
 import logging
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,8 +19,6 @@ from hf_curation.vocabulary.adapted import AdaptedTokenizer, TokenChange
 from hf_curation.vocabulary.bpe import ByteLevelBPE
 from hf_curation.vocabulary.byte_level import byte_chars, text_of
 from hf_curation.vocabulary.counts import (
-    BoolArray,
-    IntArray,
     TargetText,
     TokenStream,
     count_target,
@@ -30,6 +29,7 @@ from hf_curation.vocabulary.counts import (
     segment_words,
     working_tokenizer,
 )
+from hf_curation.vocabulary.curve import UNION, Curve
 from hf_curation.vocabulary.export import export_bpe
 from hf_curation.vocabulary.learn import (
     LearnedMerge,
@@ -41,7 +41,6 @@ from hf_curation.vocabulary.learn import (
 from hf_curation.vocabulary.merge_tree import MergeTree, multi_word_tokens
 from hf_curation.vocabulary.prune import LeafPruner
 from hf_curation.vocabulary.settings import AdaptSettings
-from hf_curation.vocabulary.utility import CurvePoint, measure
 from hf_curation.vocabulary.word_runs import word_run_pre_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -89,34 +88,39 @@ class _Adaptation:
         self.num_outside = base.size - len(base.vocab)
         self.lost = [tree.strings[i] for i in sorted(tree.unreachable)]
         self.num_live = tree.num_merges
-        self.curve: list[CurvePoint] = []
-        self.counts: list[IntArray] = []
-        """At each point of the curve."""
+        self.curve = Curve(tree, target, settings, self.num_outside)
 
     def run(self) -> AdaptedTokenizer:
         """Learn, measure, prune, export."""
-        for byte in self.base.missing_bytes:
-            self.tree.add_atom(byte_chars()[byte])
         words = segment_words(self.target, self.tree)
-        self._measure_base(words)
+        kept = np.ones(len(self.tree.strings), dtype=bool)
+        self.curve.record(words.counts(len(kept)), kept, unreachable=len(self.lost))
+        words = self._add_missing_bytes(words)
         learned, runs = self._learn(words)
         kept = np.array([i not in self.tree.unreachable for i in range(len(self.tree.strings))])
-        pruner = LeafPruner(
-            self.tree, runs.counts(len(kept)), token_length=self.settings.token_length, kept=kept.tolist()
-        )
-        removed_at = self._prune(pruner, runs)
-        chosen = self._choose()
-        kept[pruner.removed[: removed_at[chosen]]] = False
+        reading = self.settings.token_length
+        pruner = LeafPruner(self.tree, runs.counts(len(kept)), token_length=reading, kept=kept.tolist())
+        self._prune(pruner, runs)
+        removed = pruner.removed[: self.curve.num_removed[self.curve.choose()]]
+        kept[removed] = False
         exported = export_bpe(
             self.base, self.tree, kept.tolist(), split_special_tokens=self.settings.split_special_tokens
         )
-        return self._result(exported, kept, learned, pruner.removed, removed_at, chosen)
+        return AdaptedTokenizer(
+            bpe=exported,
+            base=self.base,
+            settings=self.settings,
+            curve=self.curve.points,
+            chosen=self.curve.choose(),
+            added=self._added(exported, learned),
+            removed=self._removed(removed),
+            figures=self._figures(learned, removed),
+        )
 
-    def _measure_base(self, words: TokenStream) -> None:
-        num = len(self.tree.strings)
-        kept = np.ones(num, dtype=bool)
-        kept[len(self.base.vocab) :] = False  # bytes that the base lacks
-        self._record(words.counts(num), kept, len(self.tree.unreachable))
+    def _add_missing_bytes(self, words: TokenStream) -> TokenStream:
+        for byte in self.base.missing_bytes:
+            self.tree.add_atom(byte_chars()[byte])
+        return segment_words(self.target, self.tree) if self.base.missing_bytes else words
 
     def _learn(self, words: TokenStream) -> tuple[list[LearnedMerge], TokenStream]:
         settings, tree = self.settings, self.tree
@@ -152,102 +156,43 @@ class _Adaptation:
             theirs = encoded.ids_P[encoded.offsets[place] : encoded.offsets[place + 1]]
             assert np.array_equal(ours, theirs), self.target.runs[unit]
 
-    def _prune(self, pruner: LeafPruner, runs: TokenStream) -> list[int]:
-        """Visit the sizes of the schedule; return how many tokens were removed at each point of the curve."""
-        first_size = int(pruner.kept.sum()) + self.num_outside
+    def _prune(self, pruner: LeafPruner, runs: TokenStream) -> None:
+        """Visit the sizes of the schedule."""
+        size = int(pruner.kept.sum()) + self.num_outside
         least = len(self.tree.protected) + self.num_outside
-        sizes = self.settings.sizes(self.base.size, first_size, least)
-        self._record(pruner.counts, pruner.kept, len(find_unreachable(self.tree, pruner.kept.tolist())))
-        removed_at = [0, 0]
-        for size in sizes:
-            is_changed = pruner.remove(int(pruner.kept.sum()) + self.num_outside - size)
-            if is_changed:
+        self._record(pruner)
+        for wanted in self.settings.sizes(self.base.size, size, least):
+            if pruner.remove(int(pruner.kept.sum()) + self.num_outside - wanted):
                 tokenizer = working_tokenizer(self.tree, pruner.kept.tolist())
                 runs = recount(runs, self.target.runs, ~pruner.kept, tokenizer)
                 pruner.set_counts(runs.counts(len(pruner.kept)))
-            self._record(pruner.counts, pruner.kept, len(find_unreachable(self.tree, pruner.kept.tolist())))
-            removed_at.append(len(pruner.removed))
-            if self.settings.stop_at_minimum and self._utility(-1) > self._utility(-2):
-                logger.warning(f"H_v rises below {self.curve[-2].size:,} ids: stopped there, as asked")
-                break
-        return removed_at
+            self._record(pruner)
+            if self.settings.stop_at_minimum and self.curve.rises():
+                logger.warning(f"H_v rises below {self.curve.points[-2].size:,} ids: stopped there, as asked")
+                return
 
-    def _choose(self) -> int:
-        """Return the point of the curve whose vocabulary is exported."""
-        last, settings = len(self.curve) - 1, self.settings
-        if settings.stop_at_minimum and last > 1 and self._utility(last) > self._utility(last - 1):
-            return last - 1
-        if settings.grid is None or settings.final_size is not None or last < 3:
-            return last
-        # The curve runs from large to small, so the size before t is the next point.
-        return min(range(2, last), key=lambda i: self._slope(i, i + 1))
+    def _record(self, pruner: LeafPruner) -> None:
+        unreachable = len(find_unreachable(self.tree, pruner.kept.tolist()))
+        self.curve.record(pruner.counts, pruner.kept, unreachable=unreachable, num_removed=len(pruner.removed))
 
-    def _slope(self, large: int, small: int) -> float:
-        return (self._utility(large) - self._utility(small)) / (self.curve[large].size - self.curve[small].size)
-
-    def _utility(self, point: int) -> float:
-        return self.curve[point].utility[self.settings.token_length]
-
-    def _record(self, counts: IntArray, kept: BoolArray, unreachable: int) -> None:
-        tree = self.tree
-        is_added = np.zeros(len(kept), dtype=bool)
-        is_added[[i for i in tree.protected if len(tree.strings[i]) > 1]] = True
-        is_multi_word = np.zeros(len(kept), dtype=bool)
-        is_multi_word[list(multi_word_tokens(tree))] = True
-        point = measure(
-            counts,
-            np.array(tree.num_bytes(), dtype=np.int64),
-            kept,
-            is_multi_word_V=is_multi_word,
-            is_added_V=is_added,
-            size=int(kept.sum()) + self.num_outside,
-            target_bytes=self.target.num_bytes,
-            unreachable=unreachable,
-        )
-        logger.info(f"{point.size:,} ids: {point.num_tokens:,} tokens of the target, H {point.entropy:.4f}")
-        self.curve.append(point)
-        self.counts.append(counts.copy())
-
-    def _result(
-        self,
-        exported: ByteLevelBPE,
-        kept: BoolArray,
-        learned: list[LearnedMerge],
-        removed: list[int],
-        removed_at: list[int],
-        chosen: int,
-    ) -> AdaptedTokenizer:
-        tree, counts = self.tree, self.counts[chosen]
-        old = set(self.base.vocab)
+    def _added(self, exported: ByteLevelBPE, learned: list[LearnedMerge]) -> list[TokenChange]:
+        """Return the tokens that the base does not have, and those that its merges could not make, in order of ids."""
+        counts, strings = self.curve.counts[self.curve.choose()], self.tree.strings
         learned_counts = {merge.token: merge.count for merge in learned}
-        added = [
-            TokenChange(tree.strings[i], exported.vocab[tree.strings[i]], int(counts[i]), learned_counts.get(i))
-            for i in range(len(kept))
-            if kept[i] and (tree.strings[i] not in old or i in learned_counts)
+        old = set(self.base.vocab)
+        return [
+            TokenChange(string, exported.vocab[string], int(counts[i]), learned_counts.get(i))
+            for i, string in enumerate(strings)
+            if string in exported.vocab and (string not in old or i in learned_counts)
         ]
-        step_of = {
-            token: step for step in range(2, chosen + 1) for token in removed[removed_at[step - 1] : removed_at[step]]
-        }
-        gone = sorted(tree.unreachable) + [
-            token for token in removed[: removed_at[chosen]] if tree.strings[token] in old
-        ]
-        before = self.counts[0]
-        changes = [
-            TokenChange(
-                tree.strings[i], self.base.vocab[tree.strings[i]], int(before[i]), step=max(0, step_of.get(i, 1) - 1)
-            )
-            for i in gone
-        ]
-        return AdaptedTokenizer(
-            bpe=exported,
-            base=self.base,
-            settings=self.settings,
-            curve=self.curve,
-            chosen=chosen,
-            added=added,
-            removed=changes,
-            figures=self._figures(learned, removed[: removed_at[chosen]]),
-        )
+
+    def _removed(self, removed: list[int]) -> list[TokenChange]:
+        """Return the tokens of the base that went, in order; step 0 holds those that no merge makes."""
+        strings, vocab, counts = self.tree.strings, self.base.vocab, self.curve.counts[0]
+        ends = self.curve.num_removed[UNION:]
+        steps = [(token, 0) for token in sorted(self.tree.unreachable)]
+        steps += [(token, bisect_right(ends, place)) for place, token in enumerate(removed) if strings[token] in vocab]
+        return [TokenChange(strings[i], vocab[strings[i]], int(counts[i]), step=step) for i, step in steps]
 
     def _figures(self, learned: list[LearnedMerge], removed: list[int]) -> dict[str, Any]:
         tree, target, multi_word = self.tree, self.target, multi_word_tokens(self.tree)

@@ -16,12 +16,14 @@ Task texts are short, so most of what the schedule removes are tokens that the t
 leaves on 19 MB of web pages). On the target itself, then, it is the added tokens that count.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_curation.vocabulary.utility import TOKEN_LENGTHS, TokenLength
 
+logger = logging.getLogger(__name__)
 VOLT_SIZES = tuple(range(10_000, 100_001, 10_000))
 """VOLT's candidate sizes, for `grid`."""
 
@@ -90,6 +92,10 @@ class AdaptSettings:
         if min(wanted) < least_size:
             raise ValueError(
                 f"no vocabulary of {min(wanted)} ids: {least_size} are bytes and added tokens, which stay"
+            )
+        if self.final_size is not None and self.final_size > first_size:
+            logger.warning(
+                f"final_size={self.final_size:,} is more than there are, {first_size:,} ids: none is removed"
             )
         if self.grid is not None:
             floor = min(wanted) if self.final_size is None else self.final_size

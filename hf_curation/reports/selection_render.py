@@ -85,9 +85,10 @@ def context(report: SelectionReport, title: str | None) -> dict[str, Any]:
         "title": clip(title or "What was selected, and why", MAX_TITLE),
         "lead": _lead(evidence, raw, chosen),
         "tiles": list(_tiles(evidence, raw, chosen)),
-        "num_documents": raw.num_documents,
+        "num_records": raw.num_documents + sum(evidence.quarantined.values()),
         "outcomes": parts(_outcomes(evidence, raw, chosen)),
         "excluded": bars(evidence.excluded, tone="excluded"),
+        "quarantined": bars(evidence.quarantined, tone="quarantined"),
         "asked": asked_in_words(evidence),
         "distances": [(*FEATURES[one.features], distance_bars(one)) for one in _main_distances(evidence)],
         "verdict": distance_verdict(evidence),
@@ -150,7 +151,9 @@ def _signed(value: float) -> str:
 def _outcomes(evidence: Evidence, raw: GroupSummary, chosen: GroupSummary) -> list[tuple[str, int]]:
     excluded = sum(evidence.excluded.values())
     left = max(raw.num_documents - chosen.num_documents - excluded, 0)
-    return [("chosen", chosen.num_documents), ("left", left), ("excluded", excluded)]
+    quarantined = sum(evidence.quarantined.values())
+    found = [("chosen", chosen.num_documents), ("left", left), ("excluded", excluded), ("quarantined", quarantined)]
+    return found if quarantined else found[:-1]
 
 
 def _main_distances(evidence: Evidence) -> Iterator[Divergence]:

@@ -104,6 +104,8 @@ class Evidence:
     """Of the draw with the top of the list."""
     excluded: dict[str, int] = field(default_factory=dict)
     """Reason -> documents of the corpus that could not be chosen."""
+    quarantined: dict[str, int] = field(default_factory=dict)
+    """Reason -> records that are no documents: broken, or without a text. They are not in the group `raw`."""
     shifts: dict[str, Shifts] = field(default_factory=dict)
     """By target."""
     documents: dict[str, tuple[SampleDocument, ...]] = field(default_factory=dict)
@@ -168,6 +170,7 @@ def assemble(
     log_sums: LogSums | None = None,
     overlap: Overlap | None = None,
     excluded: Mapping[str, int] | None = None,
+    quarantined: Mapping[str, int] | None = None,
     shifts: Mapping[str, Shifts] | None = None,
     sample: DocumentSample | None = None,
     leakage: LeakReport | None = None,
@@ -181,6 +184,7 @@ def assemble(
         log_sums: sums of the weights that keys are drawn with: clip(s / temperature).
         overlap: of the draw with the top of the list.
         excluded: reason -> documents that could not be chosen.
+        quarantined: reason -> records that are no documents.
         shifts: of `find_shifts`, by target.
         sample: documents to look at.
         leakage: of `leak_report`.
@@ -209,10 +213,12 @@ def assemble(
             for features in ("sampler", "probe")
             if _counts(target, features).any()
         ),
-        effective_size=log_sums.effective_size if log_sums is not None else None,
+        # Nine digits: the last ones depend on the cut into batches, and equal runs shall have equal evidence.
+        effective_size=float(f"{log_sums.effective_size:.9g}") if log_sums is not None else None,
         num_weights=log_sums.num_weights if log_sums is not None else 0,
         overlap=overlap,
         excluded=dict(sorted((excluded or {}).items())),
+        quarantined=dict(sorted((quarantined or {}).items())),
         shifts=dict(shifts or {}),
         documents=sample.documents() if sample is not None else {},
         leakage=leakage,

@@ -60,6 +60,7 @@ EVIDENCE = Evidence(
     num_weights=9_900,
     overlap=Overlap(100, 100, 62, 9_900),
     excluded={"leaked": 3, "too_short": 97},
+    quarantined={"empty_text": 25},
     shifts={
         "laws": Shifts(
             up=(NgramShift("plaintiff", 2.31, 0.01, 0.001, 0.0231, 0.93, 2),),
@@ -138,7 +139,8 @@ def test_the_page_says_what_the_run_did(run_folder: Path) -> None:
         "mean log ratio per n-gram, in pieces of 128 tokens",
         "drawn without replacement, temperature 0.1",
         "forum at most 10 %",
-        "100 chosen 1.0 % 9,800 left 98.0 % 100 excluded 1.0 %",
+        "10,025 in 100 chosen 1.0 % 9,800 left 97.8 % 100 excluded 1.0 % 25 quarantined 0.2 %",
+        "empty_text 25 · 100 %",
         "the choice is 0.210 nats nearer to the target than a random draw of the same size: 25 % of the way.",
         "0.630 nats · −0.170",
         "The 9,900 weights vary as much as if 812 documents (8.2 %) shared all the weight",

@@ -184,6 +184,7 @@ def evidence(featurizer: Featurizer) -> Evidence:
         log_sums=sums,
         overlap=Overlap(3, 3, 2, 7),
         excluded={"too_short": 2, "leaked": 1},
+        quarantined={"empty_text": 1},
         shifts={"whales": find_shifts(featurizer, np.linspace(-1, 1, 512), WHALES, SHOPS)},
         sample=sample,
         leakage=leak_report(index, np.array([4]), index.find_examples(" ".join(WHALES))),

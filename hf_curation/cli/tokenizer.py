@@ -70,9 +70,10 @@ def _check(args: argparse.Namespace) -> int:
     import orjson
 
     from hf_curation.hub.commits import one_line_errors
-    from hf_curation.vocabulary import ByteLevelBPE, SelfTestError, self_test
+    from hf_curation.vocabulary.bpe import ByteLevelBPE
     from hf_curation.vocabulary.encoding import load_bulk_encoder
     from hf_curation.vocabulary.loading_check import check_loading
+    from hf_curation.vocabulary.self_test import SelfTestError, self_test
 
     with one_line_errors(args.tokenizer):
         tokenizer = ByteLevelBPE.load(args.tokenizer, revision=args.revision)

@@ -37,7 +37,8 @@ def adapt(args: argparse.Namespace) -> int:
     output = Path(args.output).expanduser()
     _check_arguments(args, output)
     from hf_curation.hub.commits import one_line_errors
-    from hf_curation.vocabulary import SelfTestError, adapt_tokenizer
+    from hf_curation.vocabulary.adapt import adapt_tokenizer
+    from hf_curation.vocabulary.self_test import SelfTestError
 
     names = [*(name for name, _, _ in SETTINGS), "token_length"]
     settings: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
@@ -129,7 +130,7 @@ def _move_model(args: argparse.Namespace, base: "ByteLevelBPE", output: Path) ->
 
     from hf_curation.hub.adapted_tokenizer import TOKENIZER_FILES
     from hf_curation.hub.commits import one_line_errors
-    from hf_curation.vocabulary import ByteLevelBPE
+    from hf_curation.vocabulary.bpe import ByteLevelBPE
     from hf_curation.vocabulary.embeddings import transfer_embeddings
     from hf_curation.vocabulary.loading_check import check_loading
 

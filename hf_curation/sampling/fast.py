@@ -1,8 +1,8 @@
 """The compiled featurizer: text goes from Arrow's buffers through the kernels, and no Python object is made of it.
 
-`recipes/benchmarks/scoring.py` measures it against data-selection, in process, on one core. Importing this module costs
-numba (0.3 s); the first featurizer of a process reads kernels from numba's cache on disk (1 s), or compiles them once a
-machine (10 to 20 s).
+`recipes/benchmarks/scoring.py` measures it against data-selection, in process, on one core. Importing this module
+costs numba (0.3 s); the first featurizer of a process reads kernels from numba's cache on disk (1 s), or compiles them
+once a machine (10 to 20 s).
 
 One object is for one thread: its buffers are used again from call to call.
 """

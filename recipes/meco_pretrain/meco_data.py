@@ -1,7 +1,7 @@
 """Documents to a token store: a tokenizer (given, or trained here), held-out documents, and one tokenized copy.
 
-Enough for what one machine tokenizes in minutes. For more, run `TokenizeDocuments` on datatrove's executors and give
-the finished store as `data.documents`; every other setting of the recipe stays.
+Enough for what one machine tokenizes in minutes. For more, run `hf-curation tokenize`, here or on Slurm, and give the
+finished store as `data.documents`; every other setting of the recipe stays.
 """
 
 import json

@@ -16,6 +16,7 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from datatrove_steps.documents import batches
+from datatrove_steps.importance.featurizers import featurizer_of
 from datatrove_steps.importance.kept import PROBES, take_texts
 from datatrove_steps.importance.stages import Progress, Stage, check_file
 from datatrove_steps.importance.texts import Keys, Rejects, TextBatch, read_texts
@@ -26,7 +27,7 @@ from hf_curation.files.manifest import InputShare
 from hf_curation.files.sources import Source
 from hf_curation.files.spans import Span
 from hf_curation.sampling.arrays import read_arrays
-from hf_curation.sampling.features import TextSizes, load_featurizer
+from hf_curation.sampling.features import TextSizes
 from hf_curation.sampling.groups import GroupCounts
 from hf_curation.sampling.keys import stable_hash64, uniforms
 from hf_curation.sampling.spec import FeatureSpec
@@ -86,7 +87,7 @@ class CountNgrams(PipelineStep):  # type: ignore[misc]
         """
         if self.stage:
             self.stage.check_world(world_size)
-        featurizer = load_featurizer(self.spec)
+        featurizer = featurizer_of(self.spec)
         page, progress, rejects = RankLedger(rank), Progress(self.stage, rank), Rejects()
         group = GroupCounts.empty(self.spec.num_buckets, PROBES)
         account = StageAccount()

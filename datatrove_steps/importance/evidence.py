@@ -7,6 +7,7 @@ import numpy as np
 
 from datatrove_steps.importance.choose import Choices
 from datatrove_steps.importance.count import read_counts
+from datatrove_steps.importance.featurizers import featurizer_of
 from datatrove_steps.importance.kept import KeptGroups
 from datatrove_steps.importance.plan import SelectPlan
 from datatrove_steps.importance.texts import Keys, Rejects, read_texts
@@ -15,9 +16,10 @@ from hf_curation.files.accounts import StageAccount
 from hf_curation.sampling.evidence import ALL_TARGETS, Asked, Evidence, LeakReport, assemble, leak_report
 from hf_curation.sampling.importance import ImportanceModel
 from hf_curation.sampling.leakage import LeakIndex
+from hf_curation.sampling.samples import MAX_TEXT
 from hf_curation.sampling.shifts import Shifts, find_shifts
 
-_TARGET_TEXTS: Final = 2_000
+_TARGET_TEXTS: Final = 400  # as many as of the corpus, see `kept`; finding names is slow
 
 
 def assemble_evidence(plan: SelectPlan, choices: Choices, weighed: StageAccount, excluded: dict[str, int]) -> Evidence:
@@ -87,13 +89,14 @@ def _shifts(plan: SelectPlan, model: ImportanceModel, corpus: list[str]) -> dict
     texts = {one.name: _texts_of_target(plan, i) for i, one in enumerate(plan.targets)}
     if plan.config.separate:
         return {
-            name: find_shifts(model.featurizer, model.table[i], texts[name], corpus) for i, name in enumerate(texts)
+            name: find_shifts(featurizer_of(model.spec), model.table[i], texts[name], corpus)
+            for i, name in enumerate(texts)
         }
     name = next(iter(texts)) if len(texts) == 1 else ALL_TARGETS
     together = (
         [text for found in zip(*texts.values(), strict=False) for text in found] if len(texts) > 1 else texts[name]
     )
-    return {name: find_shifts(model.featurizer, model.table, together, corpus)}
+    return {name: find_shifts(featurizer_of(model.spec), model.table, together, corpus)}
 
 
 def _texts_of_target(plan: SelectPlan, group: int) -> list[str]:
@@ -106,7 +109,7 @@ def _texts_of_target(plan: SelectPlan, group: int) -> list[str]:
         for batch in batches
         for text in (batch.texts if isinstance(batch.texts, list) else batch.texts.to_pylist())
     )
-    return list(islice(texts, _TARGET_TEXTS))
+    return [text[:MAX_TEXT] for text in islice(texts, _TARGET_TEXTS)]
 
 
 def _leakage(plan: SelectPlan, kept: KeptGroups, weighed: StageAccount) -> LeakReport | None:

@@ -13,10 +13,10 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from datatrove_steps.importance.featurizers import featurizer_of
 from datatrove_steps.importance.texts import TextBatch, Texts
 from hf_curation.files.atomic import write_json
 from hf_curation.sampling.evidence import CHOSEN, TOP_K
-from hf_curation.sampling.features import load_featurizer
 from hf_curation.sampling.groups import GroupCounts, load_groups, save_groups
 from hf_curation.sampling.leakage import LeakIndex
 from hf_curation.sampling.measures import Overlap
@@ -91,7 +91,7 @@ class Gatherer:
 
     def __init__(self, spec: FeatureSpec, names: Sequence[str], *, seed: int, leaks: LeakIndex | None) -> None:
         self.kept = KeptGroups.empty(spec, names, seed)
-        self._featurizer = load_featurizer(spec)
+        self._featurizer = featurizer_of(spec)
         self._leaks = leaks
 
     def add(self, batch: TextBatch, weights: Any, copies: Mapping[str, Any], is_leaked: Any) -> None:  # noqa: ANN401

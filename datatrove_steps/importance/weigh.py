@@ -28,6 +28,7 @@ from pyarrow import parquet
 
 from datatrove_steps.documents import batches
 from datatrove_steps.importance.count import Reading, batch_of, read_account, read_reading
+from datatrove_steps.importance.featurizers import featurizer_of
 from datatrove_steps.importance.stages import Progress, Stage, check_file
 from datatrove_steps.importance.texts import Keys, Rejects, TextBatch, Texts
 from datatrove_steps.ledger import FinishedPart, RankLedger
@@ -174,6 +175,7 @@ class _Weigher:
         self.model = model
         self.leaks = leaks
         self.scoring = scoring
+        self.featurizer = featurizer_of(model.spec)
         self.columns = weight_columns(model.target_names, separate=model.table.ndim == 2)
 
     @classmethod
@@ -183,7 +185,7 @@ class _Weigher:
 
     def weigh(self, texts: Texts, account: StageAccount) -> tuple[LogWeights, Any]:
         """Return weights, and int8[N]: the number of each text's exclusion, or -1."""
-        weights = self.model.log_weights(texts, scoring=self.scoring)
+        weights = self.model.log_weights(texts, scoring=self.scoring, featurizer=self.featurizer)
         excluded_N = np.where(weights.num_ngrams == 0, _HAS_NO_NGRAMS, -1).astype(np.int8)
         if self.leaks is not None:
             matches = self.leaks.find(texts)

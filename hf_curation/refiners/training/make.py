@@ -118,7 +118,12 @@ class _Maker:
         assert settings.model is not None, "checked by the settings"
         policy = ServerPolicy(max_concurrency=settings.max_concurrency, timeout_s=settings.timeout_s)
         with Teacher(
-            settings.base_url, settings.model, cache=answers, policy=policy, api_key_env=settings.api_key_env
+            settings.base_url,
+            settings.model,
+            cache=answers,
+            policy=policy,
+            api_key_env=settings.api_key_env,
+            extra_body=settings.extra_body,
         ) as teacher:
             usable = [page for page in self.pages if page.raw.strip()]
             for label in settings.labels:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hf_curation.programs.derive import DeriveRules
 from hf_curation.refiners.training.asked import AskedRules
@@ -52,6 +52,8 @@ class TeacherSettings:
     """NAME of the environment variable with the key."""
     cache: Path | None = None
     """File of answers; null: `answers.sqlite` in the output folder."""
+    extra_body: dict[str, Any] = field(default_factory=dict)
+    """Further fields of every request, such as `{chat_template_kwargs: {enable_thinking: false}}`."""
     prompts: Path | None = None
     """Folder of template files in the place of ours."""
     max_concurrency: int = 32

@@ -9,7 +9,7 @@ number of requests in flight.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -126,7 +126,7 @@ class Teacher:
         return cost
 
     def ask(self, preset: Preset, windows: Sequence[Window]) -> list[Draft]:
-        """Return one draft per window, in order.
+        """Return one draft per window, in order, without what the model thought aloud.
 
         Raises:
             ServerFailure: if the run cannot go on; whole batches before that are in the cache.
@@ -147,7 +147,7 @@ class Teacher:
             if self._cache is not None:
                 self._cache.put(answers)
             found.update(answers)
-        return [found[key] for key in keys]
+        return [_without_thoughts(found[key]) for key in keys]
 
     def close(self) -> None:
         """Close connections and cache."""
@@ -179,3 +179,11 @@ class Teacher:
                 extra_body=self.extra_body,
             )
         return self._refiners[preset]
+
+
+def _without_thoughts(draft: Draft) -> Draft:
+    """Return an answer without a `<think>` block in front; one that never came to an end holds no answer."""
+    text = draft.text.lstrip()
+    if not text.startswith("<think>"):
+        return draft
+    return replace(draft, text=text.partition("</think>")[2].lstrip("\n"))

@@ -117,6 +117,14 @@ def test_a_wrong_key_ends_the_run_at_once(server, teacher, preset, windows, repl
         teacher().ask(preset, windows)
 
 
+def test_thoughts_are_no_part_of_an_answer(server, answers, teacher, preset, windows):
+    texts = {"Page 0 ": "<think>\nA menu?\n</think>\n\ncopy", "Page 1 ": "<think>never ends", "Page 2 ": "a <think> b"}
+    server.script = lambda seen: answers(next(t for name, t in texts.items() if name in seen.prompt), chat=True)
+    asked = teacher(extra_body={"chat_template_kwargs": {"enable_thinking": False}})
+    assert [draft.text for draft in asked.ask(preset, windows[:3])] == ["copy", "", "a <think> b"]
+    assert server.seen[0].body["chat_template_kwargs"] == {"enable_thinking": False}
+
+
 def test_equal_questions_are_asked_once(server, answers, teacher, preset, window_of):
     server.script = lambda seen: answers("copy", chat=True)
     asked = teacher()

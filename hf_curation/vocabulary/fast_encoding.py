@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from hf_curation.vocabulary.encoding import BulkEncoder, PlainEncoder
+from hf_curation.vocabulary.plain_encoding import BulkEncoder, PlainEncoder
 from hf_curation.vocabulary.probes import PROBES
 from hf_curation.vocabulary.texts import Texts, as_large_strings
 from hf_curation.vocabulary.word_runs import GPT2
@@ -19,19 +19,6 @@ from hf_curation.vocabulary.word_runs import GPT2
 
 class NotExactError(Exception):
     """There is no fast encoder for a vocabulary, or it is not exact; the message says why."""
-
-
-def load_fast_encoder(plain: PlainEncoder) -> BulkEncoder:
-    """Return the fast twin of `plain`.
-
-    Raises:
-        NotExactError: if gigatoken is not installed, does not know this kind of tokenizer, or gives other ids.
-    """
-    from hf_curation.vocabulary.superwords import SuperwordEncoder, has_word_runs  # noqa: PLC0415 - uses this module
-
-    encoder: BulkEncoder = SuperwordEncoder(plain) if has_word_runs(plain.data) else GigatokenEncoder(plain)
-    check_exact(encoder, plain)
-    return encoder
 
 
 def check_exact(encoder: BulkEncoder, plain: BulkEncoder, probes: tuple[str, ...] = PROBES) -> None:

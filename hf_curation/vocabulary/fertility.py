@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hf_curation.vocabulary.encoding import BulkEncoder
+from hf_curation.vocabulary.plain_encoding import BulkEncoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ import numpy as np
 import regex  # type: ignore[import-untyped]
 
 from hf_curation.vocabulary.byte_level import SPACE, is_byte_level, text_of
-from hf_curation.vocabulary.encoding import PlainEncoder
 from hf_curation.vocabulary.fast_encoding import GigatokenEncoder, NotExactError
+from hf_curation.vocabulary.plain_encoding import PlainEncoder
 from hf_curation.vocabulary.texts import Texts, as_large_strings
 from hf_curation.vocabulary.word_runs import O200K, PATTERNS
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from hf_curation.vocabulary import fast_encoding
+from hf_curation.vocabulary import encoding
 from hf_curation.vocabulary.encoding import load_bulk_encoder
+from hf_curation.vocabulary.fast_encoding import GigatokenEncoder
 from hf_curation.vocabulary.probes import PROBES
 from hf_curation.vocabulary.word_runs import GPT2
 
@@ -136,7 +137,7 @@ def test_falls_back_with_one_line_where_gigatoken_is_not_there(base, monkeypatch
 
 
 def test_falls_back_where_one_id_of_a_probe_differs(base, monkeypatch, caplog):
-    class NearlyRight(fast_encoding.GigatokenEncoder):
+    class NearlyRight(GigatokenEncoder):
         def encode(self, texts):
             ids, offsets = super().encode(texts)
             cyrillic = next(i for i, probe in enumerate(PROBES) if probe.startswith("Съешь"))
@@ -144,7 +145,7 @@ def test_falls_back_where_one_id_of_a_probe_differs(base, monkeypatch, caplog):
             ids[offsets[cyrillic]] += 1
             return ids, offsets
 
-    monkeypatch.setattr(fast_encoding, "GigatokenEncoder", NearlyRight)
+    monkeypatch.setattr(encoding, "GigatokenEncoder", NearlyRight)
     with caplog.at_level(logging.WARNING):
         assert load_bulk_encoder(Tokenizer.from_str(json.dumps(base))).backend_name == "tokenizers"
     assert "gives other ids than `tokenizers` for 'Съешь" in caplog.text

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from hf_curation.vocabulary import word_runs
 from hf_curation.vocabulary.encoding import load_bulk_encoder
 from hf_curation.vocabulary.fast_encoding import GigatokenEncoder, NotExactError
 from hf_curation.vocabulary.probes import PROBES, SENTENCES
@@ -93,6 +94,23 @@ GLUE = [
 @given(pieces=st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(GLUE)), max_size=40))
 def test_equal_where_runs_end(plain, fast, pieces):
     assert_equal(plain, fast, ["".join(word + glue for word, glue in pieces)])
+
+
+@pytest.fixture(scope="module", params=["GPT2", "QWEN2", "O200K"])
+def other_bases(request, adapted):
+    """The same merges under the patterns of other bases, encoded plainly and fast."""
+    data = copy.deepcopy(adapted)
+    runs = word_runs.PATTERNS[getattr(word_runs, request.param)]
+    data["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = runs
+    tokenizer = Tokenizer.from_str(json.dumps(data))
+    return [load_bulk_encoder(tokenizer, backend=backend) for backend in ("plain", "fast")]
+
+
+@settings(max_examples=100)
+@given(pieces=st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(GLUE)), max_size=40))
+def test_equal_under_the_patterns_of_other_bases(other_bases, pieces):
+    assert other_bases[1].backend_name == "gigatoken+superwords"
+    assert_equal(*other_bases, ["".join(word + glue for word, glue in pieces), *PROBES[:3]])
 
 
 @settings(max_examples=150)

@@ -26,6 +26,7 @@ from hf_curation.sampling.kernels.dsir import WordMemory, make_memory
 from hf_curation.sampling.kernels.words import NEEDS_PYTHON
 from hf_curation.sampling.plain import check_chunk, check_counts, check_table, load_plain
 from hf_curation.sampling.spec import FeatureSpec
+from hf_curation.vocabulary.encoding import BulkEncoder
 from hf_curation.vocabulary.texts import Texts, as_large_strings, is_arrow
 
 BATCH_TEXTS = 256
@@ -49,11 +50,11 @@ class FastFeaturizer:
 
     backend = "fast"
 
-    def __init__(self, spec: FeatureSpec) -> None:
+    def __init__(self, spec: FeatureSpec, encoder: BulkEncoder | None = None) -> None:
         self.spec = spec
         self.num_lowered_by_python = 0
         """Documents so far that hold a letter whose lower case only Python knows (capital sigma, and 25 others)."""
-        self._plain = load_plain(spec)
+        self._plain = load_plain(spec, encoder)
         self._encoder = getattr(self._plain.tokenizer, "encoder", None)
         self._code_points = code_point_table() if spec.uses_words else None
         self._memory_factor = 1

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from hf_curation.sampling.spec import FeatureSpec
+from hf_curation.vocabulary.encoding import BulkEncoder
 from hf_curation.vocabulary.texts import Texts
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
@@ -76,7 +77,9 @@ class Featurizer(Protocol):
         ...
 
 
-def load_featurizer(spec: FeatureSpec, *, backend: Literal["auto", "fast", "plain"] = "auto") -> Featurizer:
+def load_featurizer(
+    spec: FeatureSpec, *, backend: Literal["auto", "fast", "plain"] = "auto", encoder: BulkEncoder | None = None
+) -> Featurizer:
     """Return the featurizer of a spec.
 
     Args:
@@ -84,6 +87,7 @@ def load_featurizer(spec: FeatureSpec, *, backend: Literal["auto", "fast", "plai
         backend: "fast" compiles kernels with numba (once a machine; they are cached on disk); "plain" is Python and
             numpy, with the same results; "auto" is the fast one, or with one line in the log the plain one where numba
             is not installed.
+        encoder: of the spec's tokenizer, where one is loaded already, or another than the fastest is wanted.
 
     Raises:
         ImportError: for "fast" without numba; says what to install.
@@ -94,20 +98,20 @@ def load_featurizer(spec: FeatureSpec, *, backend: Literal["auto", "fast", "plai
     if backend not in ("auto", "fast", "plain"):
         raise ValueError(f"backend must be 'auto', 'fast' or 'plain', got {backend!r}")
     if backend == "plain":
-        return load_plain(spec)
+        return load_plain(spec, encoder)
     try:
         import numba  # noqa: F401, PLC0415 - 0.3 s, and optional
     except ImportError as error:
         if backend == "fast":
             raise ImportError("`numba` is needed for backend='fast': pip install 'hf-curation[select]'") from error
         logger.info("numba is not installed: features are found in Python, 20 to 50 times slower, with equal results")
-        return load_plain(spec)
+        return load_plain(spec, encoder)
     from hf_curation.sampling.fast import FastFeaturizer  # noqa: PLC0415 - imports numba
 
     try:
-        return FastFeaturizer(spec)
+        return FastFeaturizer(spec, encoder)
     except RuntimeError as error:
         if backend == "fast":
             raise
         logger.warning("features are found in Python, 20 to 50 times slower, since %s", error)
-        return load_plain(spec)
+        return load_plain(spec, encoder)

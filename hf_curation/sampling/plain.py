@@ -15,6 +15,7 @@ from hf_curation.sampling.features import Counts, Floats, TextScores, TextSizes
 from hf_curation.sampling.mix64 import Buckets, Hashes, buckets_of, combine_hashes, id_hashes, word_hash
 from hf_curation.sampling.spec import FeatureSpec
 from hf_curation.sampling.words import find_words
+from hf_curation.vocabulary.encoding import BulkEncoder, load_bulk_encoder
 from hf_curation.vocabulary.texts import Texts, as_strings
 
 MEMORY_SIZE = 1 << 20
@@ -136,10 +137,8 @@ class Words:
 class TokenIds:
     """The ids of a tokenizer as tokens."""
 
-    def __init__(self, spec: FeatureSpec) -> None:
-        from hf_curation.vocabulary.encoding import load_bulk_encoder  # noqa: PLC0415 - loads a tokenizer library
-
-        self.encoder = load_bulk_encoder(spec.tokens, revision=spec.revision)
+    def __init__(self, spec: FeatureSpec, encoder: BulkEncoder | None = None) -> None:
+        self.encoder = encoder or load_bulk_encoder(spec.tokens, revision=spec.revision)
 
     def split(self, texts: Texts) -> Iterator[Tokens]:
         """Return the ids of each text."""
@@ -200,9 +199,9 @@ class Sha256Buckets:
         return buckets
 
 
-def load_plain(spec: FeatureSpec) -> PlainFeaturizer:
-    """Return the plain featurizer of a spec."""
-    tokenizer = Words(spec) if spec.uses_words else TokenIds(spec)
+def load_plain(spec: FeatureSpec, encoder: BulkEncoder | None = None) -> PlainFeaturizer:
+    """Return the plain featurizer of a spec; `encoder` as in `load_featurizer`."""
+    tokenizer = Words(spec) if spec.uses_words else TokenIds(spec, encoder)
     return PlainFeaturizer(spec, tokenizer, Sha256Buckets(spec) if spec.hash == "sha256" else Mix64Buckets(spec))
 
 

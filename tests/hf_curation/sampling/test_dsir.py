@@ -25,11 +25,11 @@ ALPHABETS = [
     "\x00\x01\x07\x1b\x7f\x80\x9f\xa0\u2003\u2028\ufeff\u3000 ab",
 ]
 OTHER_CLASSES = "a bİ\x1c\x1d\x1e\x1f²³½Ⅷⓐ\u0301\u0903हिन्दी‿\u200d\u0558"
-"""Characters that nltk 3.10, through the `regex` package, puts in another class than `re` does; the lower case of İ has one (U+0307)."""
+"""Characters that nltk 3.10, through `regex`, puts in another class than `re` does (İ: its lower case has U+0307)."""
 
 
 def make_documents(num_documents: int, alphabets: list[str], seed: int) -> list[str]:
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     words = ["the", "The", "of", "whale", "SEA", "click", "now", "e.g.", "naïve", "ΟΔΟΣ", "x" * 70, "日本"]
     documents = []
     for number in range(num_documents):

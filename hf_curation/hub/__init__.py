@@ -2,5 +2,6 @@
 
 from hf_curation.hub.conditioned_model import ConditionedModel, conditioned_model_card
 from hf_curation.hub.push import push_model
+from hf_curation.hub.tokenizers import TokenizerPush, push_tokenizer
 
-__all__ = ["ConditionedModel", "conditioned_model_card", "push_model"]
+__all__ = ["ConditionedModel", "TokenizerPush", "conditioned_model_card", "push_model", "push_tokenizer"]

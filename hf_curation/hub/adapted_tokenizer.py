@@ -34,6 +34,7 @@ class AdaptedFacts:
     token_length: str
     fertility: tuple[Mapping[str, Any], ...]
     license: str | None = None
+    has_model: bool = False
 
     @property
     def base_name(self) -> str:
@@ -68,11 +69,12 @@ class AdaptedFacts:
             "token_length": self.token_length.replace("_", " "),
             "fertility": self.fertility,
             "license": self.license,
+            "has_model": self.has_model,
             "probe": probe and {"text": probe["text"], "tokens": len(probe["ids"])},
         }
 
 
-def read_facts(folder: Path, repo_id: str, *, license: str | None = None) -> AdaptedFacts:
+def read_facts(folder: Path, repo_id: str, *, license: str | None = None, has_model: bool = False) -> AdaptedFacts:
     """Read the accounts of an adapted tokenizer.
 
     Raises:
@@ -101,6 +103,7 @@ def read_facts(folder: Path, repo_id: str, *, license: str | None = None) -> Ada
         token_length=curve["token_length"],
         fertility=tuple(fertility),
         license=license,
+        has_model=has_model,
     )
 
 
@@ -117,8 +120,8 @@ def adapted_tokenizer_card(facts: AdaptedFacts, *, existing: Any = None) -> Any:
     if card is None:
         card = ModelCard(f"---\nlibrary_name: transformers\n---\n\n# {facts.repo_id.split('/')[-1]}\n")
         card.data = ModelCardData(library_name="transformers")
-        if _is_on_hub(facts.base_name):
-            card.data.base_model = facts.base_name
+    if _is_on_hub(facts.base_name) and not card.data.base_model:
+        card.data.base_model = facts.base_name
     add_tags(card.data, _TAGS)
     if facts.license and not card.data.license:
         card.data.license = facts.license

@@ -74,7 +74,7 @@ def push_tokenizer(
     """
     folder = Path(folder)
     check_repo_id(repo_id)
-    facts = read_facts(folder, repo_id, license=license)
+    facts = read_facts(folder, repo_id, license=license, has_model=model_folder is not None)
     tokenizer = ByteLevelBPE.load(folder)
     paths = {name: folder / name for name in (*TOKENIZER_FILES, *ACCOUNT_FILES) if (folder / name).is_file()}
     if model_folder is not None:

@@ -104,6 +104,7 @@ def test_the_card_says_what_was_done(hub, adapted, repo_id):
     assert "| union |" in card.text
     assert "(this one)" in card.text
     assert "llama.cpp" in card.text
+    assert "### Model" not in card.text
     assert str(adapted.parent) not in card.text, "no path of this machine"
     assert f'AutoTokenizer.from_pretrained("{repo_id}")' in card.text
     assert str(card) == push.card
@@ -213,6 +214,7 @@ def test_with_its_model(hub, base, adapted, repo_id, tmp_path):
     model.save_pretrained(tmp_path)
     push = push_tokenizer(adapted, repo_id, model_folder=tmp_path)
     assert len(log_of(hub, "POST", f"{repo_id}/commit/")) == 1
+    assert "### Model" in push.card
     loaded = AutoModelForCausalLM.from_pretrained(repo_id, revision=push.commit).eval()
     ids = torch.tensor([AutoTokenizer.from_pretrained(repo_id)("of the day")["input_ids"]])
     with torch.no_grad():

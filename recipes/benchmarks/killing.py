@@ -118,7 +118,7 @@ class Trap:
 
     @property
     def num_kills(self) -> int:
-        """How often the trap has closed, in whichever process."""
+        """How often the trap has closed, in whichever process; modulo 256."""
         return self._shared[0]
 
     def set(self, kill_at: int | None, *, after: bool = False, whole_group: bool = False) -> None:
@@ -153,7 +153,7 @@ class Trap:
             setattr(os, name, call)
 
     def _close(self, whole_group: bool) -> None:
-        self._shared[0] = min(self._shared[0] + 1, 255)
+        self._shared[0] = (self._shared[0] + 1) % 256
         if whole_group:
             os.killpg(0, signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)

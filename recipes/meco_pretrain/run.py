@@ -56,6 +56,9 @@ def train(config: Config, args: Any, tokenizer: Any, store: Any, cooldown: Any) 
 
     what, template = config.conditioning, template_of(config)
     dataset = make_dataset(config, args, tokenizer, store, cooldown)
+    if args.process_index == 0:
+        for table in dataset.tables:
+            logger.info("prefixes: %s", ", ".join(f"{name} {n:,}" for name, n in table.counts.as_dict().items()))
     scores = HeldOutScores(held_out(config), tokenizer, template, dataset.switch_step, config.output)
     callback = MeCoCooldownCallback(
         dataset, stop_after_conditioned=what.stop_after_conditioned, check_leakage=what.check_leakage

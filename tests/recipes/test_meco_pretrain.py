@@ -1,6 +1,7 @@
 """The recipe: its files hold the paper's figures, a tiny run ends with model, card and scores, and resumes."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -93,7 +94,8 @@ def pages(path):
 
 
 @pytest.mark.slow
-def test_a_run_stops_at_the_switch_goes_on_and_says_what_it_made(recipe, tmp_path, monkeypatch, capsys):
+def test_a_run_stops_at_the_switch_goes_on_and_says_what_it_made(recipe, tmp_path, monkeypatch, capsys, caplog):
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     shape = "--tokenizer train:300 --hidden_size 16 --num_layers 1 --num_heads 2 --num_kv_heads 2"
     sizes = f"{shape} --intermediate_size 32 --seq_len 64 --plan split --held_out 4 --max_steps 10 --save_steps 5"
@@ -113,6 +115,8 @@ def test_a_run_stops_at_the_switch_goes_on_and_says_what_it_made(recipe, tmp_pat
     stamp = (store / "store.json").stat().st_mtime_ns
     recipe.main(command)
     assert (store / "store.json").stat().st_mtime_ns == stamp, "the data are made once"
+    num_trained = len(recipe.prepare(resolve(recipe.Config, out / "config.yaml"))[1])
+    assert f"prefixes: documents {num_trained}, prefixed {num_trained}" in caplog.text
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (summary["steps"], summary["switch_step"]) == (10, 9)
     assert set(summary["held_out"]) == {"9", "10"}, "the figures of the first launch are kept"

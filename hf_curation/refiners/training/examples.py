@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from hf_curation.evaluation.gold_pages import GoldPage
-from hf_curation.programs.model import DropDocument, KeepAll, Program, RemoveLines, Scope, Stage
+from hf_curation.programs.model import DropDocument, KeepAll, Program, RemoveLines, Scope
 from hf_curation.programs.printing import print_program
 from hf_curation.refiners.base import Window
 from hf_curation.refiners.prompts import Preset, get_preset, with_system
@@ -118,8 +118,3 @@ def kind_of(program: Program, window: Window) -> str:
     if program.calls == (DropDocument(),) or program.calls == (RemoveLines(*owned_lines(window)),):
         return "drop"
     return "edit"
-
-
-def is_about_documents(example: Example) -> bool:
-    """Return whether an example is of the document stage."""
-    return example.stage == Stage.DOCUMENT

@@ -1,11 +1,13 @@
 """From pages to a training set: every source of labels in turn, all through the same gates.
 
 Pages are held in memory: refiners are trained on some fifty thousand of them (ProX: 51K documents, 57K chunks), a
-gigabyte or so. Deriving programs is the slow part (tens of milliseconds a page) and runs in worker processes.
+gigabyte or so. Deriving programs is the slow part (40 ms a page of WCXB) and runs in worker processes. Of two equal
+windows the first stands: one from a pair before one with noise, before a teacher's.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +17,7 @@ from hf_curation.programs.limits import Limits
 from hf_curation.programs.lines import normalize_newlines
 from hf_curation.programs.model import Dialect, Program
 from hf_curation.refiners.base import Stage, Window
-from hf_curation.refiners.prompts import Preset
+from hf_curation.refiners.prompts import Preset, load_system_text
 from hf_curation.refiners.server import ServerPolicy
 from hf_curation.refiners.server.form import RequestForm
 from hf_curation.refiners.server.tokens import token_counter
@@ -26,7 +28,7 @@ from hf_curation.refiners.training.labels import Labelled, PairLabeller, label_d
 from hf_curation.refiners.training.noise import NoiseBank
 from hf_curation.refiners.training.rewrite import read_rewrite, rewrite_preset
 from hf_curation.refiners.training.scores import judge_windows, score_presets
-from hf_curation.refiners.training.settings import TrainingDataConfig
+from hf_curation.refiners.training.settings import Student, TrainingDataConfig
 from hf_curation.refiners.training.teacher import Teacher, TeacherCost
 
 _PAGES_A_ROUND: Final = 256
@@ -56,7 +58,11 @@ def make_training_set(
         ValueError: for settings that do not fit together.
         ServerFailure: if the teacher cannot go on; the same call resumes from the cache.
     """
-    return _Maker(list(pages), config).make(config.teacher.cache or answers)
+    chosen = sorted(pages, key=lambda page: page.id)  # which of two equal windows stays must not depend on the order
+    for one, other in pairwise(chosen):
+        if one.id == other.id:
+            raise ValueError(f"two pages have the id {one.id!r}; name the column of ids that differ with --id-key")
+    return _Maker(chosen, config).make(config.teacher.cache or answers)
 
 
 class _Maker:
@@ -64,12 +70,9 @@ class _Maker:
         student = config.student
         self.pages, self.config = pages, config
         count = token_counter(student.tokenizer)
-        self.form = _form(student.preset, Stage.CHUNK, student.tokenizer, student.window_tokens)
-        self.doc_form = (
-            _form(student.document_preset, Stage.DOCUMENT, student.tokenizer, None)
-            if student.document_preset
-            else None
-        )
+        self.form = _form(student.preset, Stage.CHUNK, student)
+        self.doc_form = _form(student.document_preset, Stage.DOCUMENT, student) if student.document_preset else None
+        _check_labels(config, self.form, self.doc_form)
         self.limits = Limits(max_removed_fraction=config.gates.max_removed_fraction)
         self.gated = GatedSet(split=config.split, limits=self.limits, count=count, seed=config.seed)
         self.gated.account.pages = len(pages)
@@ -128,10 +131,7 @@ class _Maker:
             usable = [page for page in self.pages if page.raw.strip()]
             for label in settings.labels:
                 form = self.doc_form if label == "scores" else self.form
-                if form is None:
-                    raise ValueError("teacher.labels asks for scores: set student.document_preset")
-                if label == "programs" and form.dialect is not Dialect.PROX:
-                    raise ValueError(f"a teacher writes ProX programs; for {form.dialect} ask for [rewrite]")
+                assert form is not None, "checked at the start"
                 for _ in range(len(self.pages) - len(usable)):
                     self._add(f"teacher_{label}", "empty_page", form)
                 for start in range(0, len(usable), _PAGES_A_ROUND):
@@ -167,8 +167,23 @@ class _Maker:
         ]
 
 
-def _form(preset: str, stage: Stage, tokenizer: str | None, window_tokens: int | None) -> RequestForm:
-    form = RequestForm(preset, tokenizer=tokenizer, window_tokens=window_tokens)
+def _check_labels(config: TrainingDataConfig, form: RequestForm, doc_form: RequestForm | None) -> None:
+    """Refuse, before anything slow, what a teacher cannot be asked for."""
+    labels = config.teacher.labels
+    if "scores" in labels and doc_form is None:
+        raise ValueError("teacher.labels asks for scores: set student.document_preset")
+    if "programs" in labels and form.dialect is not Dialect.PROX:
+        raise ValueError(f"a teacher writes ProX programs; for {form.dialect} set teacher.labels=[rewrite]")
+
+
+def _form(preset: str, stage: Stage, student: Student) -> RequestForm:
+    is_chunk = stage is Stage.CHUNK
+    form = RequestForm(
+        preset,
+        system=load_system_text(student.system) if is_chunk and student.system else None,
+        tokenizer=student.tokenizer,
+        window_tokens=student.window_tokens if is_chunk else None,
+    )
     if form.stage is not stage:
         raise ValueError(f"preset {preset!r} is for the {form.stage} stage, not for the {stage} stage")
     return form

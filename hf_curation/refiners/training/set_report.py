@@ -63,7 +63,8 @@ def public_settings(config: TrainingDataConfig) -> dict[str, Any]:
     for name in ("base_url", "api_key_env", "cache", "prompts"):
         del settings["teacher"][name]
     del settings["workers"]
-    tokenizer = config.student.tokenizer
+    tokenizer, system = config.student.tokenizer, config.student.system
+    settings["student"]["system"] = system and system.name
     if tokenizer is not None and Path(tokenizer).exists():
         settings["student"]["tokenizer"] = Path(tokenizer).name
     return settings

@@ -22,6 +22,8 @@ class Student:
     """Prompt format and dialect of the chunk stage, as `load_refiner(preset=...)` will name it."""
     document_preset: str | None = "generic-doc"
     """That of the document stage; null: no examples for it."""
+    system: Path | None = None
+    """File with the system text of a chunk preset that needs one (`load_system_text`)."""
     tokenizer: str | None = None
     """`tokenizer.json`, a folder with one, or a Hub id, to cut windows and measure programs by; null: an estimate."""
     window_tokens: int | None = None

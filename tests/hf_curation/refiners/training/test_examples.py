@@ -9,7 +9,7 @@ from hf_curation.programs import DropDocument, KeepAll, Program, RemoveLines
 from hf_curation.refiners.base import Stage
 from hf_curation.refiners.prompts import PRESETS, PromptEncoder, chat_messages, completion_prompt, with_system
 from hf_curation.refiners.server.form import RequestForm
-from hf_curation.refiners.training.examples import Example, is_about_documents, kind_of, make_example
+from hf_curation.refiners.training.examples import Example, kind_of, make_example
 
 TEXT = "\n".join(["Menu [/INST] <|im_end|>", *(f"Whale {i} sings in the deep blue sea, far away." for i in range(40))])
 PAGE = GoldPage("p/1", TEXT, "clean", "https://www.whales.example/a")
@@ -62,7 +62,6 @@ def test_a_row_comes_back_whole():
     assert (examples[0].domain, examples[0].source_id, examples[0].dialect) == ("whales.example", "p/1", "prox")
     assert {type(value) for value in examples[0].as_row().values()} <= {str, int, float, type(None)}
     assert [f.name for f in fields(Example)] == list(examples[0].as_row())
-    assert not is_about_documents(examples[0])
 
 
 def test_kinds(window_of):

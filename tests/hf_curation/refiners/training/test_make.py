@@ -51,6 +51,30 @@ def test_splits_share_no_domain(gold_pages):
     assert not any(test_sites & set(e.window_text.split("\n")) for e in noisy), "noise of test pages in training"
 
 
+def test_other_dialects(gold_pages, tmp_path):
+    (tmp_path / "system.txt").write_text("Be brief.")
+    student = Student(preset="ultrax", document_preset=None, system=tmp_path / "system.txt")
+    made = make_training_set(gold_pages, config(student=student))
+    chunks = [e for e in made.examples if e.kind == "edit"]
+    assert {e.dialect for e in chunks} == {"ultrax"}
+    assert chunks[0].system == "Be brief."
+    assert "<lid:1>Home" in next(e.user for e in chunks if e.origin == "pair")
+    (program,) = {e.program for e in chunks if e.origin == "pair"}
+    assert program == "remove_lines(1, 3)\nremove_lines(7, 9)"
+
+
+def test_which_of_equal_windows_stays_does_not_depend_on_the_order(gold_pages):
+    mirrors = [
+        replace(page, id=f"mirror/{page.id}", url=f"https://m{i}.example/") for i, page in enumerate(gold_pages)
+    ]
+    made = make_training_set([*gold_pages, *mirrors], config())
+    again = make_training_set([*mirrors[::-1], *gold_pages], config())
+    assert again.examples == made.examples
+    assert made.account.windows_excluded["duplicate"] >= len(mirrors)
+    texts = {split: {e.window_text for e in made.examples if e.split == split} for split in ("train", "test")}
+    assert not texts["train"] & texts["test"], "no window is in two splits"
+
+
 @pytest.mark.slow
 def test_workers_change_nothing(gold_pages):
     alone, together = (make_training_set(gold_pages, config(workers=workers)) for workers in (1, 2))
@@ -136,7 +160,7 @@ def test_a_teacher_that_scores_and_asks(server, answers, gold_pages, tmp_path):
     assert made.account.pages_excluded == {"teacher_scores": {"empty_page": 1}, "teacher_programs": {"empty_page": 1}}
 
 
-def test_settings_that_do_not_fit(gold_pages):
+def test_settings_that_do_not_fit(gold_pages, tmp_path):
     with pytest.raises(ValueError, match=r"set teacher\.base_url"):
         TeacherSettings(labels=("scores",))
     with pytest.raises(ValueError, match="choose programs or rewrite"):
@@ -147,6 +171,12 @@ def test_settings_that_do_not_fit(gold_pages):
     refinex = Student(preset="generic-chunk", document_preset=None)
     with pytest.raises(ValueError, match=r"set student\.document_preset"):
         make_training_set(gold_pages, config(student=refinex, teacher=replace(teacher, labels=("scores",))))
+    (tmp_path / "system.txt").write_text("Be brief.")
+    ultrax = Student(preset="ultrax", document_preset=None, system=tmp_path / "system.txt")
+    with pytest.raises(ValueError, match=r"set teacher\.labels=\[rewrite\]"):
+        make_training_set(gold_pages, config(student=ultrax, teacher=teacher))
+    with pytest.raises(ValueError, match="two pages have the id 'page/3'"):
+        make_training_set([*gold_pages, gold_pages[3]], config())
     with pytest.raises(ValueError, match=r"did you mean 'noise\.untouched'"):
         resolve(TrainingDataConfig, None, ["--noise.untouchd=0.5"])
 

@@ -12,15 +12,13 @@ import os
 import signal
 import threading
 from collections import deque
-from typing import Any, Final
+from typing import Any
 
 import multiprocess  # type: ignore[import-untyped]
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 from multiprocess.connection import wait  # type: ignore[import-untyped]
-
-_PRELOAD: Final = ["datatrove_steps.pipelines"]
 
 
 class RanksFailedError(RuntimeError):
@@ -43,6 +41,9 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
     With `workers=1` ranks run in this process, one after another. Otherwise up to `workers` processes run at a time,
     forked from a server that has the steps imported, so that one more rank costs milliseconds.
     """
+
+    preload: tuple[str, ...] = ("datatrove_steps.pipelines",)
+    """Modules that the server imports once; the first executor of a process decides."""
 
     def run(self) -> PipelineStats:
         """Run every rank that is not complete.
@@ -77,7 +78,7 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
     def _run_in_processes(self, ranks: list[int]) -> dict[int, str]:
         context = multiprocess.get_context(self.start_method)
         if self.start_method == "forkserver":
-            context.set_forkserver_preload(_PRELOAD)
+            context.set_forkserver_preload(list(self.preload))
         waiting, slots = deque(ranks), deque(range(self.workers))
         running: dict[int, tuple[Any, int, int, Any]] = {}
         failures: dict[int, str] = {}

@@ -40,6 +40,10 @@ from hf_curation.files.plans import claim_folder
 _SUMMARY = "summary.json"
 
 
+class _WarmRanks(LocalRanks):
+    preload = ("datatrove_steps.importance.preload",)
+
+
 def importance_sampling(config: SelectConfig, *, slurm: Mapping[str, Any] | None = None) -> PipelineExecutor:
     """Plan a selection, claim its folder, and return the executor whose `run()` does all of it.
 
@@ -166,7 +170,7 @@ def _executor(
 ) -> PipelineExecutor:
     if slurm is None:
         workers = min(workers or _num_processors(), tasks)
-        return LocalRanks([step], tasks=tasks, workers=workers, logging_dir=str(logs), depends=depends)
+        return _WarmRanks([step], tasks=tasks, workers=workers, logging_dir=str(logs), depends=depends)
     from datatrove.executor.slurm import SlurmPipelineExecutor  # noqa: PLC0415 - half a second, for clusters only
 
     # Without this, a failed task leaves the jobs behind it pending for ever.

@@ -4,8 +4,8 @@ A document leaks when `n` words in a row (13, as in GPT-3 and most decontaminati
 Test texts are mostly questions, and many are shorter than that: those of `min_words` (8) to n - 1 words are matched
 whole, those below are too short to tell a copy from chance and are counted as `num_too_short`. Nothing is sampled and
 no text is kept: the index holds a 64-bit key and a set number for every distinct passage, 10 bytes each on disk; the
-tables of the fast path take about 15 more. The validation sets of the paper's eight benchmarks, questions with every
-choice, make 1.4 million keys: 14 MB on disk, 35 MB in memory.
+tables of the fast path take about 18 more. The validation sets of the paper's eight benchmarks, questions with every
+choice, make 1.4 million keys: 16 MB on disk, 40 MB in memory.
 
 Exact up to hash collisions: a window of a document that is in no test text matches with odds of num_keys / 2**64. With
 2 million keys that is one false match expected in 9e12 words. What should match always does.
@@ -92,8 +92,8 @@ class LeakIndex:
     """int16[K]: the set of each key; the first one where several hold the passage."""
     short_lengths: tuple[int, ...]
     """Lengths in words of texts that are matched whole, ascending."""
-    suffixes: U64
-    """uint64[S], sorted: keys of the last `min_words` words of those texts; what the fast path looks for first."""
+    anchors: U64
+    """uint64[A], sorted: keys of runs of `anchor_words` words, one of which every match holds; see `leakage_fast`."""
 
     @classmethod
     def build(
@@ -128,7 +128,7 @@ class LeakIndex:
             keys=keys,
             key_sets=key_sets,
             short_lengths=tuple(sorted(builder.short_lengths)),
-            suffixes=np.unique(np.array(builder.suffixes, np.uint64)),
+            anchors=np.unique(np.concatenate(builder.anchors)),
         )
 
     def find(self, texts: Any, *, backend: str = "auto") -> LeakMatches:  # noqa: ANN401 - Sequence[str] or Arrow
@@ -190,7 +190,7 @@ class LeakIndex:
             "keys": self.keys,
             "key_sets": self.key_sets,
             "short_lengths": np.array(self.short_lengths, np.int64),
-            "suffixes": self.suffixes,
+            "anchors": self.anchors,
         }
         write_arrays(path, arrays)
 
@@ -203,7 +203,7 @@ class LeakIndex:
         """
         from hf_curation.sampling.arrays import read_arrays  # noqa: PLC0415
 
-        arrays = read_arrays(path, {"header", "keys", "key_sets", "short_lengths", "suffixes"}, "a leak index")
+        arrays = read_arrays(path, {"header", "keys", "key_sets", "short_lengths", "anchors"}, "a leak index")
         header = json.loads(arrays["header"].tobytes())
         if (header["schema_version"], header["hash_version"]) != (SCHEMA_VERSION, HASH_VERSION):
             raise ValueError(f"{path} was written by another version of hf-curation; build the leak index again")
@@ -214,8 +214,13 @@ class LeakIndex:
             keys=arrays["keys"],
             key_sets=arrays["key_sets"],
             short_lengths=tuple(map(int, arrays["short_lengths"])),
-            suffixes=arrays["suffixes"],
+            anchors=arrays["anchors"],
         )
+
+    @property
+    def anchor_words(self) -> int:
+        """Words of an anchor."""
+        return anchor_words(self.n, self.min_words)
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:
@@ -244,15 +249,20 @@ class LeakIndex:
                 yield start + length, length, int(self.key_sets[at[start]])
 
 
+def anchor_words(n: int, min_words: int) -> int:
+    """Return the length m of anchors: n >= 2m - 1, and no text that is matched whole is shorter."""
+    return min((n + 1) // 2, min_words)
+
+
 class _Builder:
     """Keys as they come, set by set."""
 
     def __init__(self, n: int, min_words: int) -> None:
-        self.n, self.min_words = n, min_words
+        self.n, self.min_words, self.anchor_words = n, min_words, anchor_words(n, min_words)
         self.keys: list[U64] = [np.empty(0, np.uint64)]
         self.key_sets: list[I16] = [np.empty(0, np.int16)]
         self.short_lengths: set[int] = set()
-        self.suffixes: list[int] = []
+        self.anchors: list[U64] = [np.empty(0, np.uint64)]
         self.counts: dict[str, list[int]] = {}
         self._hasher = WordHasher()
 
@@ -269,10 +279,11 @@ class _Builder:
             if length < self.min_words:
                 counts[2] += 1
                 continue
+            runs = window_keys(hashes, self.anchor_words)
+            self.anchors.append(runs[:: self.anchor_words] if length == self.n else runs[-1:])
             if length < self.n:
                 counts[1] += 1
                 self.short_lengths.add(length)
-                self.suffixes.append(int(window_keys(hashes[-self.min_words :], self.min_words)[0]))
             self.keys.append(np.unique(window_keys(hashes, length)))
             self.key_sets.append(np.full(len(self.keys[-1]), index, np.int16))
 

@@ -2,13 +2,17 @@
 """Finding leaks in compiled code: one pass over UTF-8 bytes, no word is ever made into a string.
 
 Bytes become code points, code points word hashes by the fold table, a block of 4,096 hashes at a time (so one document
-of 100 MB takes no more memory than a small one). Over a block two polynomials roll: over n words, and over `min_words`
-for the ends of texts that are matched whole. Each window first asks a bitmap (16 bits a key, 64 an end), wrong
-once in 16 at most; then the sorted keys, by their leading bits.
+of 100 MB takes no more memory than a small one).
 
-Words and keys are two loops, so that the processor can wait for many lines of the bitmap at once: 3 times as fast as
-one loop where the bitmap (4 MB for 1.4 million keys) is larger than the cache. The numpy path of `LeakIndex` and the
-tuples of words in the tests are its twins.
+Looking up every window would wait for memory at every word: the tables of 1.4 million passages are larger than any
+cache. So the index keeps anchors: runs of m words, of every test text each m-th (m = 7 for n = 13). Any n words in a
+row hold a whole one of them, since n >= 2m - 1, and a text that is matched whole has its last m words as an anchor.
+Over a block one polynomial rolls, over m words, and asks a bitmap of anchors that fits into the cache (0.5 MB), then
+the anchors themselves; only around one of them (6 words in 100,000 of web text) are windows hashed and looked up.
+One core reads 195 MB/s of web pages against 1.4 million passages, 300 MB/s against none; it was 90 with a bitmap of all
+windows, and 27 with words and windows in one loop.
+
+The numpy path of `LeakIndex` and the tuples of words in the tests, which know no anchors, are its twins.
 """
 
 from dataclasses import dataclass
@@ -35,15 +39,15 @@ if TYPE_CHECKING:
 
 Symbols = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
-Tables = tuple[U64, npt.NDArray[np.int16], Numbers, np.uint64, Symbols, Symbols]
+Table = tuple[U64, Numbers, np.uint64]
+Tables = tuple[Table, npt.NDArray[np.int16], Table, Symbols]
 
-_BITS_PER_KEY: Final = 16
-_BITS_PER_SUFFIX: Final = 64
+_BITS_PER_ANCHOR: Final = 16
 _BLOCK: Final = 4096
 _SEED, _FACTOR, _BASE = np.uint64(WORD_SEED), np.uint64(WORD_FACTOR), np.uint64(BASE)
 _LENGTH, _MIX_1, _MIX_2 = np.uint64(LENGTH_FACTOR), np.uint64(MIX_1), np.uint64(MIX_2)
 _U0, _U3, _U7, _U29 = np.uint64(0), np.uint64(3), np.uint64(7), np.uint64(29)
-_U27, _U30, _U31 = np.uint64(27), np.uint64(30), np.uint64(31)
+_U27, _U30, _U31, _U32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
 _NUM_FOLDED = len(fold_table())
 
 
@@ -51,30 +55,32 @@ _NUM_FOLDED = len(fold_table())
 class Lookup:
     """What the kernel reads of an index."""
 
-    starts: npt.NDArray[np.int64]
-    """int64[2**bits + 1]: where the keys with each leading `bits` bits begin."""
-    shift: np.uint64
+    passages: Table
+    anchors: Table
     bitmap: npt.NDArray[np.uint8]
-    suffix_bitmap: npt.NDArray[np.uint8]
+    """Two bits for every anchor."""
     lengths: npt.NDArray[np.int64]
-    powers: U64
-    """uint64[2]: BASE to the power of n, and of `min_words`."""
+    power: np.uint64
+    """BASE to the power of an anchor's words."""
 
     @classmethod
     def of(cls, index: "LeakIndex") -> "Lookup":
         """Return the tables for `index`."""
-        bits = max(1, len(index.keys).bit_length())
-        edges = np.arange(2**bits, dtype=np.uint64) << np.uint64(64 - bits)
-        starts = np.append(np.searchsorted(index.keys, edges), len(index.keys)).astype(np.int64)
-        powers = [pow(BASE, length, 2**64) for length in (index.n, index.min_words)]
         return cls(
-            starts=starts,
-            shift=np.uint64(64 - bits),
-            bitmap=_bitmap(index.keys, _BITS_PER_KEY),
-            suffix_bitmap=_bitmap(index.suffixes, _BITS_PER_SUFFIX),
+            passages=_table(index.keys),
+            anchors=_table(index.anchors),
+            bitmap=_bitmap(index.anchors),
             lengths=np.array(index.short_lengths, np.int64),
-            powers=np.array(powers, np.uint64),
+            power=np.uint64(pow(BASE, index.anchor_words, 2**64)),
         )
+
+
+def _table(keys: U64) -> Table:
+    """Return sorted keys, where those with each leading bits begin, and the shift that leaves these bits."""
+    bits = max(1, len(keys).bit_length())
+    edges = np.arange(2**bits, dtype=np.uint64) << np.uint64(64 - bits)
+    starts = np.append(np.searchsorted(keys, edges), len(keys)).astype(np.int64)
+    return keys, starts, np.uint64(64 - bits)
 
 
 def find_fast(index: "LeakIndex", texts: Any) -> "LeakMatches":  # noqa: ANN401 - Sequence[str] or Arrow
@@ -93,16 +99,17 @@ def _find_buffer(
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int32]]:
     num_texts = len(offsets) - 1
     set_index, num_matches = np.full(num_texts, -1, np.int16), np.zeros(num_texts, np.int32)
-    tables = (index.keys, index.key_sets, lookup.starts, lookup.shift, lookup.bitmap, lookup.suffix_bitmap)
-    _scan(data, offsets, fold_table(), index.n, index.min_words, lookup.lengths, lookup.powers, tables,
-          set_index, num_matches)  # fmt: skip
+    tables = (lookup.passages, index.key_sets, lookup.anchors, lookup.bitmap)
+    sizes = (index.n, index.anchor_words)
+    _scan(data, offsets, fold_table(), sizes, lookup.lengths, lookup.power, tables, set_index, num_matches)
     return set_index, num_matches
 
 
-def _bitmap(keys: U64, bits_per_key: int) -> npt.NDArray[np.uint8]:
-    size = 1 << max(10, (len(keys) * bits_per_key).bit_length())
+def _bitmap(anchors: U64) -> npt.NDArray[np.uint8]:
+    size = 1 << max(10, (len(anchors) * _BITS_PER_ANCHOR).bit_length())
     bits = np.zeros(size, np.bool_)
-    bits[(keys & np.uint64(size - 1)).astype(np.int64)] = True
+    for part in (anchors, anchors >> np.uint64(32)):
+        bits[(part & np.uint64(size - 1)).astype(np.int64)] = True
     return np.packbits(bits, bitorder="little")
 
 
@@ -120,66 +127,61 @@ def _key(value: np.uint64, length: int) -> np.uint64:
 
 
 @numba.njit(cache=True, inline="always")
-def _maybe(bitmap: Symbols, key: np.uint64) -> bool:
+def _has_bit(bitmap: Symbols, key: np.uint64) -> bool:
     bit = key & np.uint64(bitmap.size * 8 - 1)
     return bool((bitmap[bit >> _U3] >> (bit & _U7)) & 1)
 
 
 @numba.njit(cache=True)
-def _find(tables: Tables, key: np.uint64) -> int:
-    """Return the set of `key`, -1 where it is none of the index."""
-    keys, key_sets, starts, shift, _, _ = tables
+def _find(table: Table, key: np.uint64) -> int:
+    """Return the place of `key` among the keys, -1 where it is none of them."""
+    keys, starts, shift = table
     slot = np.int64(key >> shift)
     for at in range(starts[slot], starts[slot + 1]):
         if keys[at] == key:
-            return int(key_sets[at])
+            return int(at)
     return -1
 
 
 @numba.njit(cache=True)
-def _find_whole(words: U64, stop: int, lengths: Numbers, tables: Tables) -> tuple[int, int]:
-    """Return (set of the first, number) of the short texts that end with word `stop` - 1."""
-    first, count = -1, 0
-    for length in lengths:
-        if length > stop:
-            break
-        value = _U0
-        for i in range(stop - length, stop):
-            value = value * _BASE + words[i]
-        key = _key(value, length)
-        owner = _find(tables, key) if _maybe(tables[4], key) else -1
-        if owner >= 0:
-            first = owner if count == 0 else first
-            count += 1
-    return first, count
+def _find_window(words: U64, stop: int, length: int, tables: Tables) -> int:
+    """Return the set of the `length` words that end before word `stop`, -1 where they are no passage."""
+    value = _U0
+    for i in range(stop - length, stop):
+        value = value * _BASE + words[i]
+    at = _find(tables[0], _key(value, length))
+    return int(tables[1][at]) if at >= 0 else -1
 
 
 @numba.njit(cache=True)
 def _match(
-    words: U64, start: int, stop: int, n: int, min_words: int, lengths: Numbers, powers: U64, tables: Tables
+    words: U64, start: int, stop: int, sizes: tuple[int, int], lengths: Numbers, power: np.uint64, tables: Tables
 ) -> tuple[int, int]:
     """Return (set of the first, number) of the windows that end with one of words `start` to `stop` - 1."""
-    first, count, long, short = -1, 0, _U0, _U0
-    bitmap, suffix_bitmap, has_short = tables[4], tables[5], lengths.size > 0
+    (n, m), bitmap = sizes, tables[3]
+    first, count, until, rolled = -1, 0, -1, _U0
     for i in range(stop):
-        long = long * _BASE + words[i]
-        short = short * _BASE + words[i]
-        if i >= n:
-            long -= words[i - n] * powers[0]
-        if i >= min_words:
-            short -= words[i - min_words] * powers[1]
-        if i < start:
+        rolled = rolled * _BASE + words[i]
+        if i >= m:
+            rolled -= words[i - m] * power
+        key = _key(rolled, m)
+        is_anchor = False
+        if i >= m - 1 and _has_bit(bitmap, key) and _has_bit(bitmap, key >> _U32):
+            is_anchor = _find(tables[2], key) >= 0
+        if is_anchor:
+            until = i + n - m
+        if i > until or i < start:
             continue
-        if i >= n - 1:
-            key = _key(long, n)
-            owner = _find(tables, key) if _maybe(bitmap, key) else -1
-            if owner >= 0:
-                first = owner if count == 0 else first
-                count += 1
-        if has_short and i >= min_words - 1 and _maybe(suffix_bitmap, _key(short, min_words)):
-            owner, more = _find_whole(words, i + 1, lengths, tables)
+        owner = _find_window(words, i + 1, n, tables) if i >= n - 1 else -1
+        if owner >= 0:
             first = owner if count == 0 else first
-            count += more
+            count += 1
+        if is_anchor:
+            for length in lengths:
+                owner = _find_window(words, i + 1, length, tables) if i >= length - 1 else -1
+                if owner >= 0:
+                    first = owner if count == 0 else first
+                    count += 1
     return first, count
 
 
@@ -202,14 +204,14 @@ def _scan(
     data: Symbols,
     offsets: Numbers,
     folded: npt.NDArray[np.uint32],
-    n: int,
-    min_words: int,
+    sizes: tuple[int, int],
     lengths: Numbers,
-    powers: U64,
+    power: np.uint64,
     tables: Tables,
     set_index: npt.NDArray[np.int16],
     num_matches: npt.NDArray[np.int32],
 ) -> None:
+    n = sizes[0]
     words = np.empty(_BLOCK + n, np.uint64)
     for text in range(offsets.size - 1):
         at, stop = offsets[text], offsets[text + 1]
@@ -230,7 +232,7 @@ def _scan(
                 num_words += 1
                 value, in_word = _SEED, False
             if num_words == words.size or at > stop:
-                first, count = _match(words, num_old, num_words, n, min_words, lengths, powers, tables)
+                first, count = _match(words, num_old, num_words, sizes, lengths, power, tables)
                 if count:
                     set_index[text] = first if num_matches[text] == 0 else set_index[text]
                     num_matches[text] += count

@@ -134,7 +134,8 @@ class _Learner:
                 heapq.heappush(heap, (-pair.count, key))
                 continue
             del self.pairs[key]
-            if not accept(strings[key >> _SHIFT] + strings[key & _MASK]):
+            product = strings[key >> _SHIFT] + strings[key & _MASK]
+            if not accept(product) or not self.tree.can_add(product):
                 continue
             token = self.tree.add(key >> _SHIFT, key & _MASK)
             learned.append(LearnedMerge(token, pair.count))

@@ -20,7 +20,7 @@ from itertools import pairwise
 from typing import Self
 
 from hf_curation.vocabulary.bpe import ByteLevelBPE
-from hf_curation.vocabulary.byte_level import SPACE, bytes_of, is_byte_level
+from hf_curation.vocabulary.byte_level import SPACE, bytes_of, is_byte_level, token_of
 
 NO_PART = -1
 Pair = tuple[int, int]
@@ -42,6 +42,10 @@ class MergeTree:
     """Tokens of the base that its own merges cannot make. Learning may give one a merge; the rest are dropped."""
     protected: set[int] = field(default_factory=set)
     """Bytes and added tokens: never removed."""
+    reserved: set[str] = field(default_factory=set)
+    """Contents of added tokens; they are names already."""
+    intercepted: tuple[str, ...] = ()
+    """Those that are cut out of a text before its merges, in byte-level form; special tokens are not, in a corpus."""
     index: dict[str, int] = field(default_factory=dict)
     """Token string -> index."""
 
@@ -52,8 +56,9 @@ class MergeTree:
         none = [NO_PART] * len(strings)
         tree = cls(strings=strings, left=none, right=none.copy(), order=[], num_base=len(strings))
         tree.index = {token: i for i, token in enumerate(strings)}
-        added = {token["content"] for token in base.added_tokens}
-        tree.protected = {i for i, token in enumerate(strings) if len(token) == 1 or token in added}
+        tree.reserved = {token["content"] for token in base.added_tokens}
+        tree.intercepted = tuple(token_of(t["content"]) for t in base.added_tokens if not t.get("special"))
+        tree.protected = {i for i, token in enumerate(strings) if len(token) == 1 or token in tree.reserved}
         ranks = {(tree.index[a], tree.index[b]): rank for rank, (a, b) in enumerate(base.merges)}
         tree._find_live(ranks)
         return tree
@@ -62,6 +67,13 @@ class MergeTree:
     def num_merges(self) -> int:
         """Number of live merges."""
         return len(self.order)
+
+    def can_add(self, string: str) -> bool:
+        """Return whether a token of this string may be learned: it is new, or one that the base could not make."""
+        if string in self.reserved or any(content in string for content in self.intercepted):
+            return False
+        token = self.index.get(string)
+        return token is None or token in self.unreachable
 
     def add(self, left: int, right: int) -> int:
         """Append a merge after all others and return its product, which may be a token of the base that had none."""

@@ -109,6 +109,24 @@ def test_whole_pre_tokens_that_no_merge_makes(all_splits: ByteLevelBPE, texts: l
     assert len(often.bpe.merges) < len(all_splits.merges)
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_added_tokens_that_read_like_words_stay_what_they_are(
+    gpt2_like: ByteLevelBPE, texts: list[str], tmp_path: Path, inside: bool
+) -> None:
+    """Someone added `xylophones` as a token; the target would have it learned."""
+    tokenizer = gpt2_like.to_tokenizer()
+    tokenizer.add_tokens(["Ljubljana", "xylophones"])
+    body = ByteLevelBPE.load(tokenizer).to_dict()
+    if inside:
+        body["model"]["vocab"] |= {token["content"]: token["id"] for token in body["added_tokens"]}
+    base = ByteLevelBPE.from_json(json.dumps(body))
+    adapted = adapt_tokenizer(base.to_tokenizer(), texts, new_tokens=40, **SMALL)
+    assert adapted.bpe.size == adapted.base.size
+    assert not {"Ljubljana", "xylophones"} & {change.token for change in adapted.added}
+    assert [t["content"] for t in adapted.bpe.added_tokens] == [t["content"] for t in base.added_tokens]
+    adapted.save(tmp_path)
+
+
 def test_missing_bytes_are_added(gpt2_like: ByteLevelBPE, texts: list[str], tmp_path: Path) -> None:
     lost = ["Ą", "À"]
     kept = [token for token in gpt2_like.vocab if token not in lost]

@@ -9,8 +9,8 @@ cache. So the index keeps anchors: runs of m words, of every test text each m-th
 row hold a whole one of them, since n >= 2m - 1, and a text that is matched whole has its last m words as an anchor.
 Over a block one polynomial rolls, over m words, and asks a bitmap of anchors that fits into the cache (0.5 MB), then
 the anchors themselves; only around one of them (6 words in 100,000 of web text) are windows hashed and looked up.
-One core reads 195 MB/s of web pages against 1.4 million passages, 300 MB/s against none; it was 90 with a bitmap of all
-windows, and 27 with words and windows in one loop.
+One core reads 195 MB/s of web pages against 1.4 million passages, 300 MB/s against a few; it was 90 with a bitmap of
+all windows, and 27 with words and windows in one loop.
 
 The numpy path of `LeakIndex` and the tuples of words in the tests, which know no anchors, are its twins.
 """

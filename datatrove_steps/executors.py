@@ -12,6 +12,9 @@ import os
 import signal
 import threading
 from collections import deque
+from contextlib import nullcontext
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import multiprocess  # type: ignore[import-untyped]
@@ -19,6 +22,8 @@ from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 from multiprocess.connection import wait  # type: ignore[import-untyped]
+
+from hf_curation.files.lock import lock_folder
 
 
 class RanksFailedError(RuntimeError):
@@ -54,6 +59,11 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
         if self.depends and not self.depends._launched:
             self.depends.run()
         self._launched = True
+        # Held by this process alone: `hf-curation status` sees by it that somebody is at work.
+        with lock_folder(Path(self.logging_dir.path)) if self.logging_dir.is_local() else nullcontext():
+            return self._run_incomplete()
+
+    def _run_incomplete(self) -> PipelineStats:
         ranks = self.get_incomplete_ranks(range(self.tasks))
         if ranks:
             self.save_executor_as_json()
@@ -99,6 +109,8 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
                     process.join()
                     if process.exitcode != 0:
                         failures[rank] = _cause_of_death(process.exitcode, answer)
+                        if process.exitcode < 0:
+                            self._note_death(rank, failures[rank])
         finally:
             for process, *_ in running.values():
                 process.terminate()
@@ -112,12 +124,26 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
         question.close()
         return process, answer
 
+    def _note_death(self, rank: int, cause: str) -> None:
+        """End the log of a rank that was killed with what it died of, in the form in which datatrove logs errors."""
+        with self.logging_dir.open(f"logs/task_{rank:05d}.log", "a") as file:
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S.000} | ERROR    | {__name__}:_note_death:0 - {cause}\n")
+
     def _merge_stats(self) -> PipelineStats:
-        """Add up the statistics of all complete ranks, of this launch and of earlier ones, and save them."""
+        """Add up the statistics of all complete ranks, of this launch and of earlier ones, and save them.
+
+        datatrove writes them in place, after the rank has its manifest: those of a rank that was killed in between
+        are torn, and stay so. They are for the eye; what counts is in manifests.
+        """
         total = PipelineStats()
         for path in self.logging_dir.list_files("stats") if self.logging_dir.exists("stats") else ():
             with self.logging_dir.open(path, "r") as file:
-                total = total + PipelineStats.from_json(json.load(file))
+                try:
+                    stats = json.load(file)
+                except ValueError:
+                    logger.warning(f"{path} is torn; statistics are without it")
+                    continue
+            total = total + PipelineStats.from_json(stats)
         with self.logging_dir.open("stats.json", "w") as file:
             total.save_to_disk(file)
         return total

@@ -223,11 +223,11 @@ def table(facts: dict[str, Any]) -> list[str]:
         lines.insert(1, _row("  skipped", "", skipped))
     if model := facts["model"]:
         lines.append(_row("rows of the model", f"{model['kept']:,} kept", f"{model['new']:,} new"))
-    return ["".ljust(18) + "base".rjust(22) + "adapted".rjust(22), *lines]
+    return ["".ljust(18) + "base".rjust(25) + "adapted".rjust(25), *lines]
 
 
 def _row(name: str, before: str, after: str) -> str:
-    return f"{name:<18}{before:>22}{after:>22}".rstrip()
+    return f"{name:<18}{before:>25}{after:>25}".rstrip()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import orjson
 from hf_curation.hub.cards import add_tags, replace_section
 from hf_curation.vocabulary.adapted import ADDED_FILE, CURVE_FILE, MANIFEST_FILE, REMOVED_FILE
 from hf_curation.vocabulary.bpe import CONFIG_FILE, TEMPLATE_FILE, TOKENIZER_FILE
+from hf_curation.vocabulary.probes import PROBES
 
 FERTILITY_FILE: Final = "fertility.json"
 TOKENIZER_FILES: Final = (TOKENIZER_FILE, CONFIG_FILE, TEMPLATE_FILE)
@@ -35,6 +36,8 @@ class AdaptedFacts:
     fertility: tuple[Mapping[str, Any], ...]
     license: str | None = None
     has_model: bool = False
+    num_superwords_checked: int = 0
+    """Tokens across spaces that `AutoTokenizer` gave back as one id."""
 
     @property
     def base_name(self) -> str:
@@ -70,6 +73,8 @@ class AdaptedFacts:
             "fertility": self.fertility,
             "license": self.license,
             "has_model": self.has_model,
+            "num_probes": len(PROBES),
+            "num_superwords_checked": self.num_superwords_checked,
             "probe": probe and {"text": probe["text"], "tokens": len(probe["ids"])},
         }
 

@@ -7,7 +7,7 @@ it went through. Then the head is read again, and if it holds our files the push
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha1, sha256
+from hashlib import file_digest, sha1
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,14 +51,13 @@ def commit_files(head: Head, files: Mapping[str, Path | bytes], title: str) -> s
         OSError: if the Hub does not answer.
     """
     from huggingface_hub import CommitOperationAdd, HfApi  # noqa: PLC0415
-    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     with one_line_errors(head.repo_id):
         try:
             commit = HfApi().create_commit(head.repo_id, operations, commit_message=title, parent_commit=head.commit)
-        except HfHubHTTPError as error:
-            if _status(error) in _LOST_REPLY and (found := _commit_with(files, head)):
+        except Exception as error:
+            if _may_be_through(error) and (found := _commit_with(files, head)):
                 return found
             raise
         return str(commit.oid)
@@ -89,7 +88,7 @@ def one_line_errors(repo_id: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         raise _explained(error, repo_id) from error
     except Exception as error:
-        if not type(error).__module__.startswith(_CLIENTS):
+        if not _is_from_client(error):
             raise
         raise OSError(f"the Hub does not answer ({type(error).__name__}: {_first_line(error)})") from error
 
@@ -106,6 +105,15 @@ def _explained(error: Any, repo_id: str) -> Exception:  # noqa: ANN401
     return OSError(f"{repo_id}: {_first_line(error)}")
 
 
+def _may_be_through(error: Exception) -> bool:
+    """Return whether the reply may be what was lost, and not the commit."""
+    return _is_from_client(error) or _status(error) in _LOST_REPLY
+
+
+def _is_from_client(error: Exception) -> bool:
+    return type(error).__module__.startswith(_CLIENTS)
+
+
 def _commit_with(files: Mapping[str, Path | bytes], head: Head) -> str | None:
     """Return the newest commit if it came after ours began and holds all our files."""
     from huggingface_hub import HfApi  # noqa: PLC0415
@@ -118,14 +126,15 @@ def _commit_with(files: Mapping[str, Path | bytes], head: Head) -> str | None:
 
 
 def _is_same(entry: Any, content: Path | bytes) -> bool:  # noqa: ANN401
+    if entry.lfs is not None and isinstance(content, Path):
+        with content.open("rb") as file:
+            return bool(entry.lfs.sha256 == file_digest(file, "sha256").hexdigest())
     data = content if isinstance(content, bytes) else content.read_bytes()
-    if entry.lfs is not None:
-        return bool(entry.lfs.sha256 == sha256(data).hexdigest())
     return bool(entry.blob_id == sha1(b"blob %d\0" % len(data) + data).hexdigest())  # noqa: S324 - as git does
 
 
 def _status(error: Any) -> int:  # noqa: ANN401
-    return getattr(error.response, "status_code", 0)
+    return getattr(getattr(error, "response", None), "status_code", 0)
 
 
 def _first_line(error: BaseException) -> str:

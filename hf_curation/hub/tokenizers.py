@@ -6,7 +6,7 @@ sent, beside the `config.json` that will lie beside it, and again with what the 
 
 import logging
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -80,6 +80,7 @@ def push_tokenizer(
     if model_folder is not None:
         paths |= _model_files(Path(model_folder), tokenizer)
     superwords = tuple(_check_together(tokenizer, paths))
+    facts = replace(facts, num_superwords_checked=len(superwords))
     if dry_run:
         card = str(adapted_tokenizer_card(facts))
         return _result(repo_id, paths, card, superwords, private=private)

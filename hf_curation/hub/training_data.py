@@ -1,6 +1,7 @@
 """Push a finished training set: one commit, the card that is there read first, nothing overwritten by accident."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,23 +45,40 @@ def push_training_set(folder: Path, repo_id: str, *, private: bool = True, dry_r
     files = tuple((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found)
     if dry_run:
         return SetPush(repo_id, files, private)
-    from huggingface_hub import CommitOperationAdd, DatasetCard, HfApi  # noqa: PLC0415
-    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
+    return SetPush(repo_id, files, private, _commit(folder, repo_id, [name for name, _ in files], private=private))
+
+
+def _commit(folder: Path, repo_id: str, names: list[str], *, private: bool) -> str:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi  # noqa: PLC0415
 
     api = HfApi()
     api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-    card: Any = DatasetCard((folder / "README.md").read_text(encoding="utf-8"))
-    try:
-        card = _merged(DatasetCard.load(repo_id), card)
-    except EntryNotFoundError:
-        card.text = card.text.replace("# Training data for a refiner", f"# {repo_id.split('/')[1]}", 1)
-    operations = [
-        CommitOperationAdd(name, str(card).encode() if name == "README.md" else folder / name) for name, _ in files
-    ]
+    head = api.repo_info(repo_id, repo_type="dataset").sha
+    card = _card(folder, repo_id, head)
+    operations = [CommitOperationAdd(name, card.encode() if name == "README.md" else folder / name) for name in names]
+    there = api.list_repo_files(repo_id, repo_type="dataset", revision=head)
+    stale = [name for name in there if fnmatch(name, _PATTERNS[0]) and name not in names]
     commit = api.create_commit(
-        repo_id, operations, repo_type="dataset", commit_message="Training set made with hf-curation"
+        repo_id,
+        [*operations, *map(CommitOperationDelete, stale)],  # a split that has no example any more
+        repo_type="dataset",
+        commit_message="Training set made with hf-curation",
+        parent_commit=head,  # whoever edits the card meanwhile is not overwritten: the commit is refused
     )
-    return SetPush(repo_id, files, private, str(commit.commit_url))
+    return str(commit.commit_url)
+
+
+def _card(folder: Path, repo_id: str, head: str | None) -> str:
+    """Return our card, or the one that is on the Hub with our part renewed."""
+    from huggingface_hub import DatasetCard, hf_hub_download  # noqa: PLC0415
+    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
+
+    ours = DatasetCard((folder / "README.md").read_text(encoding="utf-8"))
+    try:
+        path = hf_hub_download(repo_id, "README.md", repo_type="dataset", revision=head)
+    except EntryNotFoundError:
+        return str(ours).replace("# Training data for a refiner", f"# {repo_id.split('/')[1]}", 1)
+    return str(_merged(DatasetCard(Path(path).read_text(encoding="utf-8")), ours))
 
 
 def _merged(existing: Any, ours: Any) -> Any:  # noqa: ANN401 - cards have no useful types
@@ -70,6 +88,5 @@ def _merged(existing: Any, ours: Any) -> Any:  # noqa: ANN401 - cards have no us
     after = rest.partition(_END)[2] if found else ""
     existing.text = f"{before.rstrip()}\n\n{section}\n{after.lstrip()}".lstrip()
     existing.data.tags = sorted({*(existing.data.tags or []), *(ours.data.tags or [])})
-    if getattr(existing.data, "configs", None) is None:
-        existing.data.configs = ours.data.configs
+    existing.data.configs = ours.data.configs  # which files are there is ours to say
     return existing

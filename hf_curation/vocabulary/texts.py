@@ -15,9 +15,9 @@ def as_strings(texts: Texts) -> list[str]:
     """Return the texts as Python strings, lone surrogates (JSON can spell them) replaced by U+FFFD.
 
     Raises:
-        ValueError: if one of them is null.
+        ValueError: if one of them is null, or they are no strings.
     """
-    strings = texts.to_pylist() if is_arrow(texts) else list(texts)
+    strings = _checked(texts).to_pylist() if is_arrow(texts) else list(texts)
     for index, text in enumerate(strings):
         if text is None:
             raise ValueError(f"text {index} is null; drop rows without a text before they are encoded")
@@ -30,7 +30,7 @@ def as_large_strings(texts: Texts) -> Any:  # noqa: ANN401 - pyarrow has no type
     """Return the texts as one `pyarrow.LargeStringArray`, without a copy where they are one.
 
     Raises:
-        ValueError: if one of them is null.
+        ValueError: if one of them is null, or they are no strings.
     """
     import pyarrow as pa  # noqa: PLC0415
 
@@ -40,11 +40,22 @@ def as_large_strings(texts: Texts) -> Any:  # noqa: ANN401 - pyarrow has no type
         except UnicodeEncodeError:
             array = pa.array(as_strings(texts), pa.large_string())
     else:
+        texts = _checked(texts)
         array = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
         array = array if array.type == pa.large_string() else array.cast(pa.large_string())
     if array.null_count:
         index = array.is_null().index(True).as_py()
         raise ValueError(f"text {index} is null; drop rows without a text before they are encoded")
+    return array
+
+
+def _checked(array: Any) -> Any:  # noqa: ANN401
+    """Return the array if it holds strings; a cast would make texts of numbers."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    if not any(is_kind(array.type) for is_kind in kinds):
+        raise ValueError(f"texts must be strings, got an Arrow array of {array.type}")
     return array
 
 

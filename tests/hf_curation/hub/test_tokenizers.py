@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from importlib import import_module
 
 import pytest
 import torch
 from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.utils import get_session
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Qwen2Config
 
@@ -105,6 +107,7 @@ def test_the_card_says_what_was_done(hub, adapted, repo_id):
     assert "(this one)" in card.text
     assert "llama.cpp" in card.text
     assert "### Model" not in card.text
+    assert f"{len(push.superwords)} tokens across spaces" in card.text
     assert str(adapted.parent) not in card.text, "no path of this machine"
     assert f'AutoTokenizer.from_pretrained("{repo_id}")' in card.text
     assert str(card) == push.card
@@ -174,6 +177,18 @@ def test_a_lost_reply_to_a_commit_that_went_through_is_no_failure(hub, adapted, 
     push = push_tokenizer(adapted, repo_id)
     assert push.commit == HfApi().model_info(repo_id).sha
     assert len(log_of(hub, "POST", f"{repo_id}/commit/")) == 1
+
+
+def test_a_connection_that_breaks_after_the_commit_is_no_failure(hub, adapted, repo_id, monkeypatch):
+    client = import_module(type(get_session()).__module__.split(".")[0])  # httpx, or its second version
+    create_commit = HfApi.create_commit
+
+    def create_and_break(self, *args, **options):
+        create_commit(self, *args, **options)
+        raise client.ReadTimeout("no reply")
+
+    monkeypatch.setattr(HfApi, "create_commit", create_and_break)
+    assert push_tokenizer(adapted, repo_id).commit == HfApi().model_info(repo_id).sha
 
 
 def test_a_commit_that_did_not_go_through_is_an_error(hub, adapted, repo_id):

@@ -78,6 +78,11 @@ def test_a_missing_text_is_an_error_that_says_which(encoder, texts):
         encoder.encode(texts)
 
 
+def test_numbers_are_no_texts(encoder):
+    with pytest.raises(ValueError, match="texts must be strings, got an Arrow array of int64"):
+        encoder.encode(pa.array([1, 2]))
+
+
 def test_lone_surrogates_are_replaced(encoder):
     assert ids_of(encoder, ["a\ud800b", "😀"]) == ids_of(encoder, ["a\ufffdb", "\U0001f600"])
 

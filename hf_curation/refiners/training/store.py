@@ -35,11 +35,15 @@ def write_training_set(
     """
     (folder / REPORT).unlink(missing_ok=True)
     for split in SPLITS:
-        _write_split([e for e in made.examples if e.split == split], folder / "data" / f"{split}.parquet")
+        examples, path = [e for e in made.examples if e.split == split], folder / "data" / f"{split}.parquet"
+        if examples:
+            _write_split(examples, path)
+        else:
+            path.unlink(missing_ok=True)  # `datasets` 4 and 5 cannot read a file without rows
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(folder / "config.yaml", config)
     figures = describe_set(made, config, skipped=skipped or {})
-    card = _HEADER + card_text(figures, made.examples, config)
+    card = _header({e.split for e in made.examples}) + card_text(figures, made.examples, config)
     write_whole(folder / "README.md", card.encode("utf-8", "replace"))
     write_json(folder / REPORT, figures, keep_order=True)
     return figures
@@ -57,7 +61,10 @@ def read_training_set(folder: Path, split: str) -> Iterator[Example]:
         raise ValueError(f"{folder} holds no training set ({REPORT} is missing); make one with refiner make-data")
     from pyarrow import parquet  # noqa: PLC0415
 
-    with parquet.ParquetFile(folder / "data" / f"{split}.parquet") as file:
+    path = folder / "data" / f"{split}.parquet"
+    if not path.is_file():
+        return  # no example fell into this split
+    with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=_ROW_GROUP):
             for row in batch.to_pylist():
                 yield Example(**row)
@@ -82,23 +89,9 @@ def _storable(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_HEADER: Final = """\
----
-tags:
-- hf-curation
-- prox
-- data-curation
-configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: data/train.parquet
-  - split: validation
-    path: data/validation.parquet
-  - split: test
-    path: data/test.parquet
----
-
-# Training data for a refiner
-
-"""
+def _header(splits: set[str]) -> str:
+    """Return the start of the card: tags, and which file is which split."""
+    files = [f"  - split: {split}\n    path: data/{split}.parquet" for split in SPLITS if split in splits]
+    configs = ["configs:\n- config_name: default\n  data_files:", *files] if files else []
+    tags = "tags:\n- data-curation\n- hf-curation\n- prox"
+    return "\n".join(["---", tags, *configs, "---", "", "# Training data for a refiner", "", ""])

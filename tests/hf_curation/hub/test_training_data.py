@@ -1,79 +1,108 @@
 """A push of a training set is one commit with the card; what people wrote into the card stays."""
 
-import huggingface_hub
+import os
+import subprocess
+import sys
+
 import pytest
-from huggingface_hub import DatasetCard
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
 
 from hf_curation.evaluation.gold_pages import GoldPage
 from hf_curation.hub.training_data import push_training_set
 from hf_curation.refiners.training import TrainingDataConfig, make_training_set, write_training_set
 
 CONFIG = TrainingDataConfig()
-
-
-class FakeHub:
-    def __init__(self, card=None):
-        self.card, self.calls = card, []
-
-    def create_repo(self, repo_id, **options):
-        self.calls.append(("create", repo_id, options))
-
-    def create_commit(self, repo_id, operations, **options):
-        self.calls.append(("commit", repo_id, options, {one.path_in_repo: one for one in operations}))
-        return type("Commit", (), {"commit_url": "https://hub.example/commit/1"})
-
-    def load(self, repo_id):
-        if self.card is None:
-            raise EntryNotFoundError("no card")
-        return DatasetCard(self.card)
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    fake = FakeHub()
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: fake)
-    monkeypatch.setattr(DatasetCard, "load", fake.load)
-    return fake
+FILES = {"README.md", "report.json", "data/train.parquet", "data/test.parquet"}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    page = GoldPage("p", "Menu\nWhales sing for hours in the sea.", "Whales sing for hours in the sea.")
-    write_training_set(make_training_set([page], CONFIG), tmp_path, CONFIG)
-    (tmp_path / "answers.sqlite").write_bytes(b"what a teacher said")
-    return tmp_path
+    return write_set(tmp_path / "set", [None, "https://site2.example/"])
 
 
-def pushed_card(hub):
-    return hub.calls[1][3]["README.md"].path_or_fileobj.decode()
+def write_set(folder, urls):
+    pages = [GoldPage(f"p{i}", f"Menu {i}\nWhales sing.", "Whales sing.", url) for i, url in enumerate(urls)]
+    write_training_set(make_training_set(pages, CONFIG), folder, CONFIG)
+    (folder / "answers.sqlite").write_bytes(b"what a teacher said")
+    return folder
 
 
-def test_a_push_is_one_commit(hub, folder):
-    done = push_training_set(folder, "you/whales")
-    assert done.commit_url == "https://hub.example/commit/1"
-    (_, repo_id, options), (_, _, commit, files) = hub.calls
-    assert (repo_id, options) == ("you/whales", {"repo_type": "dataset", "private": True, "exist_ok": True})
-    assert commit["repo_type"] == "dataset"
-    names = {"README.md", "report.json", *(f"data/{split}.parquet" for split in ("train", "validation", "test"))}
-    assert set(files) == names, "no answers of the teacher, no configuration with addresses"
-    assert "# whales\n" in pushed_card(hub)
+@pytest.fixture
+def no_test_folder(tmp_path):
+    return write_set(tmp_path / "smaller", [None])
 
 
-def test_a_dry_run_sends_nothing(hub, folder):
-    done = push_training_set(folder, "you/whales", dry_run=True, private=False)
-    assert hub.calls == []
+@pytest.fixture
+def repo(hub, request):
+    name = "".join(char if char.isalnum() else "-" for char in request.node.name)
+    return f"me/{name}"
+
+
+def card_on_hub(repo):
+    with open(hf_hub_download(repo, "README.md", repo_type="dataset", force_download=True), encoding="utf-8") as file:
+        return file.read()
+
+
+def write_card(repo, text):
+    api = HfApi()
+    api.upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id=repo, repo_type="dataset")
+
+
+def test_a_push_is_one_commit_to_a_private_dataset(repo, folder):
+    done = push_training_set(folder, repo)
+    info = HfApi().dataset_info(repo)
+    assert info.private is True
+    assert {one.rfilename for one in info.siblings} - {".gitattributes"} == FILES, "no answers, no addresses"
+    assert done.commit_url.endswith(info.sha)
+    mine = [c for c in HfApi().list_repo_commits(repo, repo_type="dataset") if "Training set" in c.title]
+    assert len(mine) == 1
+    assert f"# {repo.split('/')[1]}\n" in card_on_hub(repo)
+
+
+@pytest.mark.slow
+def test_the_pushed_set_is_a_data_set(repo, hub, folder):
+    push_training_set(folder, repo)
+    code = (
+        f"import datasets; d = datasets.load_dataset({repo!r});"
+        "print(sorted(d)); print(sorted(d['train']['kind'])); print(len(d['test']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **hub.environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.strip().split("\n")
+    assert lines == ["['test', 'train']", "['edit', 'keep']", "1"]
+
+
+def test_a_split_that_is_empty_now_goes(repo, folder, no_test_folder):
+    push_training_set(folder, repo)
+    push_training_set(no_test_folder, repo)
+    names = HfApi().list_repo_files(repo, repo_type="dataset")
+    assert set(names) - {".gitattributes"} == FILES - {"data/test.parquet"}
+    assert "data/test.parquet" not in card_on_hub(repo)
+
+
+def test_a_dry_run_sends_nothing(hub, repo, folder):
+    before = len(hub.requests())
+    done = push_training_set(folder, repo, dry_run=True, private=False)
+    assert len(hub.requests()) == before
     assert done.commit_url is None
     assert dict(done.files)["README.md"] == (folder / "README.md").stat().st_size
 
 
-def test_what_people_wrote_stays(hub, folder):
-    hub.card = "---\ntags: [whales]\nlicense: mit\n---\n# Mine\n\nAbout whales.\n"
-    push_training_set(folder, "you/whales")
-    once = pushed_card(hub)
-    hub.card, hub.calls = f"{once}\nThanks to all.\n", []
-    push_training_set(folder, "you/whales")
-    again = pushed_card(hub)
+def test_what_people_wrote_stays(repo, folder):
+    HfApi().create_repo(repo, repo_type="dataset")
+    write_card(repo, "---\ntags: [whales]\nlicense: mit\n---\n# Mine\n\nAbout whales.\n")
+    push_training_set(folder, repo)
+    once = card_on_hub(repo)
+    write_card(repo, f"{once}\nThanks to all.\n")
+    push_training_set(folder, repo)
+    again = card_on_hub(repo)
     for text in (once, again):
         assert "license: mit" in text
         assert "# Mine\n\nAbout whales." in text
@@ -83,10 +112,28 @@ def test_what_people_wrote_stays(hub, folder):
     assert "Thanks to all." in again
 
 
-def test_what_cannot_be_pushed(hub, folder, tmp_path_factory):
+def test_somebody_elses_commit_meanwhile_is_not_overwritten(repo, folder, monkeypatch):
+    from hf_curation.hub import training_data
+
+    push_training_set(folder, repo)
+    real = training_data._card
+
+    def slowly(*args):
+        card = real(*args)
+        write_card(repo, "# Edited meanwhile\n")
+        return card
+
+    monkeypatch.setattr(training_data, "_card", slowly)
+    with pytest.raises(HfHubHTTPError, match="412"):
+        push_training_set(folder, repo)
+    assert card_on_hub(repo) == "# Edited meanwhile\n"
+
+
+def test_what_cannot_be_pushed(hub, folder, tmp_path):
+    before = len(hub.requests())
     with pytest.raises(ValueError, match="holds no training set"):
-        push_training_set(tmp_path_factory.mktemp("empty"), "you/whales")
-    for name in ("whales", "you/", "a/b/c"):
+        push_training_set(tmp_path, "me/whales")
+    for name in ("whales", "me/", "a/b/c"):
         with pytest.raises(ValueError, match="called you/data"):
             push_training_set(folder, name)
-    assert hub.calls == []
+    assert len(hub.requests()) == before

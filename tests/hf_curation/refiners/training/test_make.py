@@ -205,7 +205,7 @@ def test_the_card(gold_pages, tmp_path):
     made = make_training_set(gold_pages, config())
     write_training_set(made, tmp_path, config())
     card = DatasetCard.load(tmp_path / "README.md")
-    assert card.data.to_dict()["configs"][0]["data_files"][2] == {"split": "test", "path": "data/test.parquet"}
+    assert card.data.to_dict()["configs"][0]["data_files"][-1] == {"split": "test", "path": "data/test.parquet"}
     assert "hf-curation" in card.data.tags
     for words in ("| train | chunk |", "| `noise` |", "| RemoveLines |", "`surplus_keep`", "    [doc]"):
         assert words in card.text

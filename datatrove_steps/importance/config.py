@@ -83,7 +83,9 @@ class SelectConfig:
     workers: int | None = None
     """How many tasks run at a time; None: one per processor, on Slurm no limit."""
     text_key: str = "text"
-    """Column or key of the text."""
+    """Column or key of the text of RAW."""
+    target_text_key: str | None = None
+    """The same of targets and held-out texts; None: `text_key`."""
     id_key: str | None = "id"
     """Column or key of the id; None: documents go by file and number."""
     limit: int | None = None

@@ -7,7 +7,6 @@ Counts are whole numbers and add up in any order, so the model does not depend o
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +17,12 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove_steps.documents import batches
 from datatrove_steps.importance.featurizers import featurizer_of
 from datatrove_steps.importance.kept import PROBES, take_texts
+from datatrove_steps.importance.readings import Reading, batch_of, read_account, read_reading
 from datatrove_steps.importance.stages import Progress, Stage, check_file
-from datatrove_steps.importance.texts import Keys, Rejects, TextBatch, read_texts
+from datatrove_steps.importance.texts import Rejects, TextBatch
 from datatrove_steps.ledger import FinishedPart, RankLedger
 from hf_curation.files.accounts import StageAccount
 from hf_curation.files.atomic import PartFile
-from hf_curation.files.manifest import InputShare
-from hf_curation.files.sources import Source
-from hf_curation.files.spans import Span
 from hf_curation.sampling.arrays import read_arrays
 from hf_curation.sampling.features import TextSizes
 from hf_curation.sampling.groups import GroupCounts
@@ -35,16 +32,6 @@ from hf_curation.sampling.spec import FeatureSpec
 _BATCH_DOCUMENTS: Final = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What one rank reads."""
-
-    source: Source
-    spans: Sequence[Span]
-    group: int = 0
-    """Which of several targets it belongs to."""
-
-
 class CountNgrams(PipelineStep):  # type: ignore[misc]
     """Count the n-grams of documents by bucket; documents that come from a step before are passed on.
 
@@ -52,7 +39,7 @@ class CountNgrams(PipelineStep):  # type: ignore[misc]
         spec: what the n-grams are.
         output_folder: gets `RANK.npz`.
         readings: what each rank reads straight from files, after the documents that come to it.
-        keys: where records keep text, id and source.
+        source_key: where documents that come from a step before keep their source; None: nowhere.
         probe_share: of these documents (by a hash of their ids) features are counted that the sampler does not use.
         stage: the stage of a selection that this is; None: files are published one by one, without manifests.
     """
@@ -66,7 +53,7 @@ class CountNgrams(PipelineStep):  # type: ignore[misc]
         output_folder: str | Path,
         *,
         readings: Sequence[Reading] | None = None,
-        keys: Keys = Keys(),  # noqa: B008 - frozen
+        source_key: str | None = None,
         probe_share: float = 1.0,
         stage: Stage | None = None,
     ) -> None:
@@ -74,7 +61,7 @@ class CountNgrams(PipelineStep):  # type: ignore[misc]
         self.spec = spec
         self.output_folder = Path(output_folder).absolute()
         self.readings = readings
-        self.keys = keys
+        self.source_key = source_key
         self.probe_share = probe_share
         self.stage = stage
 
@@ -92,7 +79,7 @@ class CountNgrams(PipelineStep):  # type: ignore[misc]
         group = GroupCounts.empty(self.spec.num_buckets, PROBES)
         account = StageAccount()
         reading = self.readings[rank] if self.readings else None
-        for batch, documents in _batches(data, reading, self.keys, rejects, page):
+        for batch, documents in _batches(data, reading, self.source_key, rejects, page):
             with self.track_time("batch"):
                 sizes = featurizer.count(batch.texts, group.features_B)
                 self._add(group, batch, sizes)
@@ -153,41 +140,12 @@ def read_counts(stage: Stage, spec: FeatureSpec, num_groups: int = 1) -> list[Gr
     return groups
 
 
-def read_account(num_documents: int, rejects: Rejects) -> StageAccount:
-    """Return the account of reading: what records became."""
-    num_records = num_documents + rejects.counts.total()
-    return StageAccount(num_in=num_records, num_out=num_documents, quarantined=rejects.counts)
-
-
 def _batches(
-    data: DocumentsPipeline, reading: Reading | None, keys: Keys, rejects: Rejects, page: RankLedger
+    data: DocumentsPipeline, reading: Reading | None, source_key: str | None, rejects: Rejects, page: RankLedger
 ) -> Iterator[tuple[TextBatch, list[Document]]]:
     """Yield the documents that come from a step before, then those of the rank's own files."""
     for documents in batches(data or (), _BATCH_DOCUMENTS):
-        yield batch_of(documents, keys), documents
+        yield batch_of(documents, source_key), documents
     if reading is not None:
-        for batch in read_reading(reading, keys, rejects, page):
+        for batch in read_reading(reading, rejects, page):
             yield batch, []
-
-
-def batch_of(documents: Sequence[Document], keys: Keys) -> TextBatch:
-    """Return documents of datatrove's as a batch of texts."""
-    key = keys.source
-    sources = ["" if key is None else str(doc.metadata.get(key) or "") for doc in documents]
-    return TextBatch(texts=[doc.text for doc in documents], ids=[doc.id for doc in documents], sources=sources)
-
-
-def read_reading(
-    reading: Reading, keys: Keys, rejects: Rejects, page: RankLedger, *, whole: bool = False
-) -> Iterator[TextBatch]:
-    """Yield a rank's share of the input, and enter in its page what was read of each file."""
-    for span in reading.spans:
-        num_records = -rejects.counts.total()
-        for batch in read_texts(reading.source, [span], keys, rejects, whole=whole):
-            num_records += len(batch)
-            yield batch
-        num_records += rejects.counts.total()
-        name = reading.source.files[span.file].name
-        if span.start or span.stop is not None:
-            name += f"[{span.start}:{'' if span.stop is None else span.stop}]"
-        page.inputs.append(InputShare(name=name, part=0, num_parts=1, num_records=num_records))

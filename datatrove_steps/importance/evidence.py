@@ -10,7 +10,7 @@ from datatrove_steps.importance.count import read_counts
 from datatrove_steps.importance.featurizers import featurizer_of
 from datatrove_steps.importance.kept import KeptGroups
 from datatrove_steps.importance.plan import SelectPlan
-from datatrove_steps.importance.texts import Keys, Rejects, read_texts
+from datatrove_steps.importance.texts import Rejects, read_texts
 from datatrove_steps.importance.weigh import LEAKED
 from hf_curation.files.accounts import StageAccount
 from hf_curation.sampling.evidence import ALL_TARGETS, Asked, Evidence, LeakReport, assemble, leak_report
@@ -101,9 +101,10 @@ def _shifts(plan: SelectPlan, model: ImportanceModel, corpus: list[str]) -> dict
 
 def _texts_of_target(plan: SelectPlan, group: int) -> list[str]:
     """Return the first texts of a target."""
-    keys = Keys(text=plan.config.text_key, id=plan.config.id_key)
     readings = [reading for reading in plan.target_readings if reading.group == group]
-    batches = (batch for reading in readings for batch in read_texts(reading.source, reading.spans, keys, Rejects()))
+    batches = (
+        batch for reading in readings for batch in read_texts(reading.source, reading.spans, reading.keys, Rejects())
+    )
     texts = (
         text
         for batch in batches

@@ -7,9 +7,10 @@ import numpy as np
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from datatrove_steps.importance.count import Reading, read_counts, read_reading
+from datatrove_steps.importance.count import read_counts
+from datatrove_steps.importance.readings import Reading, read_reading
 from datatrove_steps.importance.stages import Stage
-from datatrove_steps.importance.texts import Keys, Rejects
+from datatrove_steps.importance.texts import Rejects
 from datatrove_steps.ledger import RankLedger
 from hf_curation.files.accounts import StageAccount
 from hf_curation.sampling.importance import ImportanceModel
@@ -73,7 +74,7 @@ class FitImportance(PipelineStep):  # type: ignore[misc]
             [raw] = read_counts(self.raw, self.spec)
             empty = [name for name, one in zip(self.target_names, targets, strict=True) if not one.features_B.any()]
             if empty:
-                raise ValueError(f"target {empty[0]!r} holds no n-gram; look at its texts and at --text-key")
+                raise ValueError(f"target {empty[0]!r} holds no n-gram; look at its texts and at --target-text-key")
             model = ImportanceModel.fit(
                 np.stack([one.features_B for one in targets]),
                 raw.features_B,
@@ -94,7 +95,6 @@ class BuildLeakIndex(PipelineStep):  # type: ignore[misc]
         index_path: gets the index.
         readings: what is held out; one for each set.
         names: of the sets.
-        keys: where records keep their text.
         n: words of a passage.
         stage: the stage of a selection that this is.
     """
@@ -108,7 +108,6 @@ class BuildLeakIndex(PipelineStep):  # type: ignore[misc]
         readings: Sequence[Reading],
         names: Sequence[str],
         *,
-        keys: Keys,
         n: int = DEFAULT_N,
         stage: Stage,
     ) -> None:
@@ -116,7 +115,6 @@ class BuildLeakIndex(PipelineStep):  # type: ignore[misc]
         self.index_path = Path(index_path).absolute()
         self.readings = tuple(readings)
         self.names = tuple(names)
-        self.keys = keys
         self.n = n
         self.stage = stage
 
@@ -135,6 +133,6 @@ class BuildLeakIndex(PipelineStep):  # type: ignore[misc]
 
     def _texts(self, rejects: Rejects, page: RankLedger) -> Iterator[tuple[str, str]]:
         for name, reading in zip(self.names, self.readings, strict=True):
-            for batch in read_reading(reading, self.keys, rejects, page):
+            for batch in read_reading(reading, rejects, page):
                 texts = batch.texts if isinstance(batch.texts, list) else batch.texts.to_pylist()
                 yield from ((name, text) for text in texts)

@@ -14,8 +14,11 @@ from typing import Any, Final
 import orjson
 
 from datatrove_steps.importance.config import BENCHMARK_PREFIX, SelectConfig
+from datatrove_steps.importance.readings import Reading
+from datatrove_steps.importance.texts import Keys
 from hf_curation.files.atomic import write_whole
 from hf_curation.files.sources import Source, SourceFile, find_source, fingerprint, limit_records
+from hf_curation.files.spans import deal_spans
 
 _MIB: Final = 2**20
 _TASK_BYTES: Final = {True: 128 * _MIB, False: 32 * _MIB}
@@ -30,6 +33,7 @@ class TextSet:
     origin: str
     """The path as it was given, without folders that differ between machines."""
     source: Source
+    keys: Keys
     path: Path | None = None
     """Where `data` goes; None for files that are there."""
     data: bytes = b""
@@ -41,7 +45,12 @@ class TextSet:
 
     def describe(self) -> dict[str, Any]:
         """Return what a plan says of it."""
-        return {"origin": self.origin, "fingerprint": self.source.fingerprint}
+        return {"origin": self.origin, "text_key": self.keys.text, "fingerprint": self.source.fingerprint}
+
+    def readings(self, num_tasks: int, group: int = 0) -> list[Reading]:
+        """Return what each of some tasks reads of it."""
+        dealt = deal_spans(self.source, num_tasks)
+        return [Reading(source=self.source, spans=spans, keys=self.keys, group=group) for spans in dealt]
 
 
 def find_raw(config: SelectConfig) -> Source:
@@ -59,7 +68,9 @@ def find_targets(config: SelectConfig, output: Path) -> list[TextSet]:
         ValueError: for a path where nothing is, or a benchmark that does not exist.
     """
     return [
-        _benchmark_targets(name, path, config, output) if path.startswith(BENCHMARK_PREFIX) else _files(name, path)
+        _benchmark_targets(name, path, config, output)
+        if path.startswith(BENCHMARK_PREFIX)
+        else _files(name, path, config)
         for name, path in config.named_targets.items()
     ]
 
@@ -71,7 +82,7 @@ def find_held_out(config: SelectConfig, output: Path) -> list[TextSet]:
         if path.startswith(BENCHMARK_PREFIX):
             sets += _benchmark_held_out(path, config, output)
         else:
-            sets.append(_files(Path(path.rstrip("/")).name, path))
+            sets.append(_files(Path(path.rstrip("/")).name, path, config))
     return sets
 
 
@@ -83,9 +94,10 @@ def default_tasks(source: Source, *, uses_words: bool) -> int:
     return max(1, -(-source.num_bytes // _TASK_BYTES[uses_words]))
 
 
-def _files(name: str, path: str) -> TextSet:
+def _files(name: str, path: str, config: SelectConfig) -> TextSet:
     source = fingerprint(find_source(path))
-    return TextSet(name=name, origin=Path(path).name if source.is_local else path, source=source)
+    keys = Keys(text=config.target_text_key or config.text_key, id=config.id_key)
+    return TextSet(name=name, origin=Path(path).name if source.is_local else path, source=source, keys=keys)
 
 
 def _benchmark_targets(name: str, path: str, config: SelectConfig, output: Path) -> TextSet:
@@ -111,7 +123,8 @@ def _lines(name: str, origin: str, path: Path, rows: Iterable[tuple[str, str]]) 
         for i, (group, text) in enumerate(rows)
     )
     file = SourceFile(path.name, len(data), f"sha256:{sha256(data).hexdigest()}")
-    return TextSet(name=name, origin=origin, source=Source(str(path.parent), (file,)), path=path, data=data)
+    source = Source(str(path.parent), (file,))
+    return TextSet(name=name, origin=origin, source=source, keys=Keys(), path=path, data=data)
 
 
 def _folder(config: SelectConfig) -> Path | None:

@@ -18,9 +18,9 @@ from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from datatrove_steps.importance.choose import Choices
-from datatrove_steps.importance.count import Reading, read_account, read_reading
 from datatrove_steps.importance.kept import Gatherer
 from datatrove_steps.importance.layout import ChosenWriter, Layout
+from datatrove_steps.importance.readings import Reading, read_account, read_reading
 from datatrove_steps.importance.sidecar import RowReader, candidates_of, read_sidecar
 from datatrove_steps.importance.stages import Progress, Stage, check_file
 from datatrove_steps.importance.texts import Rejects, TextBatch
@@ -99,7 +99,7 @@ class KeepChosen(PipelineStep):  # type: ignore[misc]
             with Quarantine(self.output_folder / "quarantine", "read", rank, ledger) as quarantine:
                 rejects = Rejects(quarantine)
                 work = _RankWork(self, choices, ChosenWriter(part, self.layout.schema))
-                for batch in read_reading(self.readings[rank], self.layout.keys, rejects, page, whole=True):
+                for batch in read_reading(self.readings[rank], rejects, page, whole=True):
                     with self.track_time("batch"):
                         work.add(batch, rows)
                     progress.add(len(batch))

@@ -26,13 +26,12 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove_steps.executors import LocalRanks
 from datatrove_steps.importance.choose import ChooseThreshold
 from datatrove_steps.importance.config import SelectConfig
-from datatrove_steps.importance.count import CountNgrams, Reading
+from datatrove_steps.importance.count import CountNgrams
 from datatrove_steps.importance.finish import FinishSelection
 from datatrove_steps.importance.fit import BuildLeakIndex, FitImportance
 from datatrove_steps.importance.keep import KeepChosen
 from datatrove_steps.importance.plan import SelectPlan, make_select_plan
 from datatrove_steps.importance.stages import Stage
-from datatrove_steps.importance.texts import Keys
 from datatrove_steps.importance.weigh import WeighDocuments
 from datatrove_steps.pipelines import check_apart, check_slurm
 from hf_curation.files.plans import claim_folder
@@ -102,20 +101,18 @@ def _steps(plan: SelectPlan) -> dict[str, PipelineStep]:
 
 def _scoring_steps(plan: SelectPlan) -> dict[str, PipelineStep]:
     config, stages, output = plan.config, plan.stages, plan.output
-    counts, of_targets = output / "counts", Keys(text=config.text_key, id=config.id_key)
+    counts = output / "counts"
     steps: dict[str, PipelineStep] = {
         "count_target": CountNgrams(
             config.spec,
             counts / "target",
             readings=plan.target_readings,
-            keys=of_targets,
             stage=stages["count_target"],
         ),
         "count_raw": CountNgrams(
             config.spec,
             counts / "raw",
             readings=plan.raw_readings,
-            keys=plan.keys,
             probe_share=plan.probe_share,
             stage=stages["count_raw"],
         ),
@@ -134,9 +131,8 @@ def _scoring_steps(plan: SelectPlan) -> dict[str, PipelineStep]:
     if plan.held_out:
         steps["held_out"] = BuildLeakIndex(
             output / "leakage.npz",
-            [_everything(one.source) for one in plan.held_out],
+            [reading for one in plan.held_out for reading in one.readings(1)],
             [one.name for one in plan.held_out],
-            keys=of_targets,
             n=config.leak_words,
             stage=stages["held_out"],
         )
@@ -146,17 +142,10 @@ def _scoring_steps(plan: SelectPlan) -> dict[str, PipelineStep]:
         leak_index_path=output / "leakage.npz" if plan.held_out else None,
         output_folder=output / "weights",
         readings=plan.raw_readings,
-        keys=plan.keys,
         stage=stages["weigh"],
         needs=[stages[name] for name in ("fit", "held_out") if name in stages],
     )
     return steps
-
-
-def _everything(source: Any) -> Reading:  # noqa: ANN401 - a Source
-    from hf_curation.files.spans import deal_spans  # noqa: PLC0415
-
-    return Reading(source=source, spans=deal_spans(source, 1)[0])
 
 
 def _executor(

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from datatrove_steps.code_versions import versions_of
 from datatrove_steps.importance.config import SelectConfig, describe_config
-from datatrove_steps.importance.count import Reading
 from datatrove_steps.importance.inputs import TextSet, default_tasks, find_held_out, find_raw, find_targets
 from datatrove_steps.importance.layout import Layout, find_layout
+from datatrove_steps.importance.readings import Reading
 from datatrove_steps.importance.stages import Stage, differences
 from datatrove_steps.importance.texts import Keys
 from datatrove_steps.importance.weigh import weight_columns
@@ -64,7 +64,7 @@ class SelectPlan:
     @property
     def raw_readings(self) -> list[Reading]:
         """What each rank reads of the corpus."""
-        return [Reading(source=self.raw, spans=spans) for spans in self.raw_spans]
+        return [Reading(source=self.raw, spans=spans, keys=self.keys) for spans in self.raw_spans]
 
     @property
     def weight_columns(self) -> list[str]:
@@ -95,9 +95,9 @@ def make_select_plan(config: SelectConfig) -> SelectPlan:
         with_repeats=config.max_repeats > 1,
     )
     readings = [
-        Reading(source=one.source, spans=spans, group=group)
+        reading
         for group, one in enumerate(targets)
-        for spans in deal_spans(one.source, default_tasks(one.source, uses_words=config.spec.uses_words))
+        for reading in one.readings(default_tasks(one.source, uses_words=config.spec.uses_words), group)
     ]
     plan = SelectPlan(
         config=config,
@@ -136,20 +136,20 @@ def _stages(plan: SelectPlan) -> dict[str, Stage]:
 def _configs(plan: SelectPlan) -> dict[str, dict[str, Any]]:
     """Return for every stage what decides its output, what it builds on included."""
     config, scoring = plan.config, plan.config.scoring
-    features, texts = portable_features(config.spec), {"text_key": config.text_key}
+    features = portable_features(config.spec)
     targets: dict[str, Any] = {f"target {one.name}": one.describe() for one in plan.targets}
     sets: dict[str, Any] = {f"held out {one.name}": one.describe() for one in plan.held_out}
-    count_target = {"features": features, **texts, **targets}
+    count_target = {"features": features, **targets}
     count_raw: dict[str, Any] = {
         "features": features,
-        **texts,
+        "text_key": config.text_key,
         "id_key": config.id_key,
         "source_key": plan.keys.source,
     }
     count_raw |= {"limit": config.limit, "probe_share": plan.probe_share}
     fit = {**count_target, **count_raw, "raw": plan.raw.fingerprint, "smoothing": config.smoothing.describe()}
     fit |= {"separate": config.separate, "mixture": config.mixture}
-    held_out = {"leak_words": config.leak_words, **texts, **sets} if sets else {}
+    held_out = {"leak_words": config.leak_words, **sets} if sets else {}
     weigh = {**fit, **held_out, "alpha": scoring.length_exponent, "chunk_tokens": scoring.chunk_tokens}
     keep = {
         "source": Path(config.raw).name if plan.raw.is_local else config.raw,

@@ -27,10 +27,10 @@ from datatrove.pipeline.base import PipelineStep
 from pyarrow import parquet
 
 from datatrove_steps.documents import batches
-from datatrove_steps.importance.count import Reading, batch_of, read_account, read_reading
 from datatrove_steps.importance.featurizers import featurizer_of
+from datatrove_steps.importance.readings import Reading, batch_of, read_account, read_reading
 from datatrove_steps.importance.stages import Progress, Stage, check_file
-from datatrove_steps.importance.texts import Keys, Rejects, TextBatch, Texts
+from datatrove_steps.importance.texts import Rejects, TextBatch, Texts
 from datatrove_steps.ledger import FinishedPart, RankLedger
 from hf_curation.files.accounts import StageAccount
 from hf_curation.files.atomic import PartFile
@@ -81,7 +81,7 @@ class WeighDocuments(PipelineStep):  # type: ignore[misc]
         leak_index_path: what `LeakIndex.save` wrote; None looks for no passages of held-out sets.
         output_folder: gets the sidecar; None, in other pipelines: weights go into the documents' metadata only.
         readings: what each rank reads straight from files, after the documents that come to it.
-        keys: where records keep text, id and source.
+        source_key: where documents that come from a step before keep their source; None: nowhere.
         stage: the stage of a selection that this is.
         fit: the stage that made the model; its file is checked.
     """
@@ -97,7 +97,7 @@ class WeighDocuments(PipelineStep):  # type: ignore[misc]
         leak_index_path: str | Path | None = None,
         output_folder: str | Path | None = None,
         readings: Sequence[Reading] | None = None,
-        keys: Keys = Keys(),  # noqa: B008 - frozen
+        source_key: str | None = None,
         stage: Stage | None = None,
         needs: Sequence[Stage] = (),
     ) -> None:
@@ -109,7 +109,7 @@ class WeighDocuments(PipelineStep):  # type: ignore[misc]
         self.leak_index_path = None if leak_index_path is None else Path(leak_index_path).absolute()
         self.output_folder = None if output_folder is None else Path(output_folder).absolute()
         self.readings = readings
-        self.keys = keys
+        self.source_key = source_key
         self.stage = stage
         self.needs = tuple(needs)
 
@@ -130,11 +130,11 @@ class WeighDocuments(PipelineStep):  # type: ignore[misc]
         account = StageAccount()
         with _Sidecar(self._path(rank), weigher, self.stage) as sidecar:
             for documents in batches(data or (), _BATCH_DOCUMENTS):
-                self._weigh(weigher, batch_of(documents, self.keys), sidecar, account, documents)
+                self._weigh(weigher, batch_of(documents, self.source_key), sidecar, account, documents)
                 yield from documents
             rejects = Rejects()
             if self.readings is not None:
-                for batch in read_reading(self.readings[rank], self.keys, rejects, page):
+                for batch in read_reading(self.readings[rank], rejects, page):
                     self._weigh(weigher, batch, sidecar, account)
                     progress.add(len(batch))
             account.num_out = account.num_in

@@ -27,7 +27,17 @@ _EPILOG = """examples:
 _PLAIN = (
     *("raw", "output", "budget", "preset", "features", "revision", "order", "buckets", "alpha", "temperature", "clip"),
     *("chunk_tokens", "separate", "top_k", "general_share", "source_key", "max_repeats", "min_tokens", "seed"),
-    *("allow_equal_ids", "leak_words", "benchmark_folder", "weights_of", "tasks", "workers", "text_key", "limit"),
+    *(
+        "allow_equal_ids",
+        "leak_words",
+        "benchmark_folder",
+        "weights_of",
+        "tasks",
+        "workers",
+        "text_key",
+        "target_text_key",
+        "limit",
+    ),
     "overwrite",
 )
 
@@ -52,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--tasks", type=int, help="number of tasks and output files (default: by the input's size)")
     run.add_argument("--workers", type=int, help="tasks at a time (default: one per processor)")
     run.add_argument("--text-key", default="text", help="column or key of the text (default: text)")
+    run.add_argument("--target-text-key", help="the same of targets and held-out texts (default: as --text-key)")
     run.add_argument("--id-key", default="id", help="column or key of the id, or none (default: id)")
     run.add_argument("--limit", type=int, help="read at most so many records of RAW in all")
     run.add_argument(

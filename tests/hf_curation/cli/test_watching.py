@@ -76,3 +76,28 @@ def test_a_bar_on_a_terminal(tmp_path, monkeypatch):
         time.sleep(0.3)
     assert "1 of 3 tasks" in stream.getvalue()
     assert "documents" in stream.getvalue()
+
+
+def test_passes_are_told_by_name(tmp_path, monkeypatch):
+    from hf_curation.cli import watching
+    from hf_curation.cli.watching import StageProgress
+
+    monkeypatch.setattr(watching, "_POLL_S", 0.01)
+    monkeypatch.setattr(watching, "_LINE_EVERY_S", 0.02)
+    for name, ranks in (("count", 2), ("weigh", 1)):
+        for rank in range(ranks):
+            path = tmp_path / "manifests" / name / f"{rank:05d}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}")
+    (tmp_path / "logs" / "weigh" / "progress").mkdir(parents=True)
+    (tmp_path / "logs" / "weigh" / "progress" / "00000").write_text("1234")
+    stream = io.StringIO()
+    passes = [("count", 2), ("weigh", 3), ("keep", 3)]
+    with StageProgress(tmp_path, passes, stream) as progress:
+        time.sleep(0.2)
+    assert stream.getvalue().splitlines()[0] == "weigh: 1,234 documents, 1 of 3 tasks finished"
+    for rank in range(1, 3):
+        (tmp_path / "manifests" / "weigh" / f"{rank:05d}.json").write_text("{}")
+    (tmp_path / "manifests" / "00000.json").write_text("{}")
+    assert progress.count() == (0, 1)
+    assert progress.title == "keep"

@@ -220,6 +220,7 @@ def _scan(
             symbol, width = np.uint32(0), 1
             if at < stop:
                 code, width = decode(data, at)
+                width = min(width, stop - at)  # Parquet files may hold broken UTF-8 in a column of strings
                 symbol = folded[code] if code < _NUM_FOLDED else symbol
             at += width
             if symbol:

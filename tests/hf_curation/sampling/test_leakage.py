@@ -134,6 +134,16 @@ def test_arrow_arrays_of_every_kind_give_what_lists_give() -> None:
         index.find(pa.array([1]), backend="fast")
 
 
+def test_broken_utf8_in_a_column_of_strings_hides_nothing() -> None:
+    """Arrow does not check what a Parquet file calls a string."""
+    index = LeakIndex.build(SETS)
+    data = QUESTION.encode() + b" \xf0" + QUESTION.encode() + b"\xe2\x82"
+    cut = len(QUESTION.encode()) + 2
+    offsets = np.array([0, cut, len(data)], np.int32)
+    array = pa.StringArray.from_buffers(2, pa.py_buffer(offsets), pa.py_buffer(data + bytes(8)))
+    assert index.find(array, backend="fast").set_index.tolist() == [0, 0]
+
+
 def test_the_first_set_owns_a_passage_that_several_hold() -> None:
     index = LeakIndex.build([("two", QUESTION), ("one", QUESTION)])
     assert index.find([QUESTION]).set_index.tolist() == [0]

@@ -12,8 +12,10 @@ Llama 3's and removes tokens step by step so that H_v(t) - H_v(t-1) is least. Wh
 - When to stop: by the schedule. `stop_at_minimum` is there, with a warning: in one corpus H_v had a minimum on the way
   (.849 of .906 at the start, at 21,200 of 27,200 tokens), in another it only rose.
 
-Task texts are short, so most of what the schedule removes are tokens that the target never uses (67,282 of Llama 3's
-leaves on 19 MB of web pages). On the target itself, then, it is the added tokens that count.
+Task texts are short, so what the schedule removes are mostly tokens that the target never uses, and on the target it
+is the added tokens that count. Llama 3 on the training questions of eight benchmarks (32.8 MB): 17,621 tokens learned,
+as many removed, none of which occurs by then; 4.64 bytes a token before, 6.27 with the tokens added, 6.27 after the
+removal. On 27.7 MB of documentation beside a target of documentation: 4.514, 5.232 and 5.232.
 """
 
 import logging

@@ -7,7 +7,7 @@ once a machine (10 to 20 s).
 One object is for one thread: its buffers are used again from call to call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -27,7 +27,7 @@ from hf_curation.sampling.kernels.words import NEEDS_PYTHON
 from hf_curation.sampling.plain import check_chunk, check_counts, check_table, load_plain
 from hf_curation.sampling.spec import FeatureSpec
 from hf_curation.vocabulary.encoding import BulkEncoder
-from hf_curation.vocabulary.texts import Texts, as_large_strings, is_arrow
+from hf_curation.vocabulary.texts import Texts, as_large_strings, as_strings, is_arrow
 
 BATCH_TEXTS = 256
 """Texts that are taken from a list at once: enough to hide the call, few enough to stay in the second cache."""
@@ -139,18 +139,19 @@ class FastFeaturizer:
         left_N = np.flatnonzero(sizes_N3[:, 0] == NEEDS_PYTHON)
         if len(left_N):
             self.num_lowered_by_python += len(left_N)
-            lowered = [strings[int(row)].as_py().lower() for row in left_N]
+            lowered = [str(strings[int(row)]).lower() for row in left_N]
             sums_NT[left_N], sizes_N3[left_N] = self._read_batch(lowered, kernel, num_targets)
         return sums_NT, sizes_N3
 
     def _open(self, texts: Texts) -> tuple[Any, Counts, Any]:
-        """Return what a kernel reads (bytes or ids), where each text starts in it, and the texts as an Arrow array."""
+        """Return what a kernel reads (bytes or ids), where each text starts in it, and the texts themselves."""
         if self._encoder is not None:
             ids, offsets = self._encoder.encode(texts)
             return _read_only(ids), offsets, None
+        if not is_arrow(texts):
+            return *_encode(texts), texts
         strings = as_large_strings(texts)
-        if is_arrow(texts):
-            strings.validate(full=True)  # a column of a file may hold bytes that are no UTF-8
+        strings.validate(full=True)  # a column of a file may hold bytes that are no UTF-8
         _, starts, data = strings.buffers()
         offsets = np.frombuffer(starts, np.int64)[strings.offset : strings.offset + len(strings) + 1].copy()
         return np.frombuffer(data or b"", np.uint8), offsets, strings
@@ -160,6 +161,20 @@ class FastFeaturizer:
             return None
         factor = self._memory_factor
         return make_memory(MEMORY_WORDS * factor, MEMORY_BYTES * factor, MEMORY_PAIRS)
+
+
+def _encode(texts: Sequence[str]) -> tuple[Data, Counts]:
+    """Return the UTF-8 of all texts, and where each starts in it.
+
+    `pa.array` is as fast, but it imports pandas, and leaves in every string that is not ASCII a copy of its UTF-8.
+    """
+    try:
+        encoded = [text.encode() for text in texts]
+    except (AttributeError, UnicodeEncodeError):  # null, or half a surrogate pair
+        encoded = [text.encode() for text in as_strings(texts)]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(one) for one in encoded], out=offsets[1:])
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets
 
 
 def _read_only(array: Any) -> Any:  # noqa: ANN401

@@ -40,7 +40,7 @@ from proxy_models import ProxySetting, bits_per_byte_of, train_proxy
 from selection_pool import Pool, make_pool
 
 from hf_curation.files.atomic import write_json
-from hf_curation.sampling import BackOff, FeatureSpec, Floor, ImportanceModel, Scoring, load_featurizer
+from hf_curation.sampling import BackOff, FeatureSpec, Floor, ImportanceModel, Scoring, Smoothing, load_featurizer
 from hf_curation.sampling.candidates import Candidates
 from hf_curation.sampling.choose import choose
 from hf_curation.sampling.keys import stable_hash64
@@ -95,21 +95,27 @@ def weigh(method: str, pool: Pool, tokenizer: Path, adapted: Callable[[], Path],
     """Return float64[N], the log weight of every document of the pool."""
     if method == "random":
         return np.zeros(len(pool.texts))
-    scoring = Scoring.dsir() if method == "dsir" else Scoring()
     path = work / f"weights-{method}.npy"
     if not path.exists():
-        spec = FeatureSpec.dsir() if method == "dsir" else FeatureSpec()
-        if method in {"tokenizer", "adapted"}:
+        if method == "dsir":
+            weights = weigh_with(pool, FeatureSpec.dsir(), Floor(), Scoring.dsir())
+        elif method == "words":
+            weights = weigh_with(pool, FeatureSpec(), BackOff(), Scoring())
+        else:
             folder = tokenizer if method == "tokenizer" else adapted()
-            spec = FeatureSpec(tokens=str(folder), lower=False)
-        featurizer = load_featurizer(spec)
-        target, raw = np.zeros((2, spec.num_buckets), np.int64)
-        featurizer.count(pool.target, target)
-        featurizer.count(pool.texts, raw)
-        smoothing = Floor() if method == "dsir" else BackOff()
-        model = ImportanceModel.fit(target, raw, spec, smoothing=smoothing)
-        np.save(path, model.log_weights(pool.texts, scoring=scoring, featurizer=featurizer).log_weight)
+            weights = weigh_with(pool, FeatureSpec(tokens=str(folder), lower=False), BackOff(), Scoring())
+        np.save(path, weights)
     return np.load(path)
+
+
+def weigh_with(pool: Pool, spec: FeatureSpec, smoothing: Smoothing, scoring: Scoring) -> np.ndarray:
+    """Return float64[N]: fit on target and pool, weigh the pool."""
+    featurizer = load_featurizer(spec)
+    target, raw = np.zeros((2, spec.num_buckets), np.int64)
+    featurizer.count(pool.target, target)
+    featurizer.count(pool.texts, raw)
+    model = ImportanceModel.fit(target, raw, spec, smoothing=smoothing)
+    return model.log_weights(pool.texts, scoring=scoring, featurizer=featurizer).log_weight
 
 
 def adapt(tokenizer: Path, pool: Pool, folder: Path) -> Path:

@@ -16,6 +16,7 @@ VERBS: dict[str, str] = {
     "refiner": "measure refiners, and make training data for them",
     "report": "draw what a refining run did as one HTML file",
     "select": "choose the documents of a corpus that are most like a target",
+    "status": "show how far a run is, what failed and what to do",
     "tokenize": "turn documents into a token store for training",
     "tokenizer": "adapt a vocabulary to a target, or test one",
 }

@@ -5,6 +5,8 @@ the time of the run, so that worker processes and C libraries are caught too.
 """
 
 import os
+import re
+import shlex
 import sys
 import threading
 import time
@@ -20,7 +22,10 @@ _LINE_EVERY_S: Final = 10.0
 
 @contextmanager
 def stderr_to(log: Path) -> Iterator[TextIO]:
-    """Send what this process and its children write to stderr to `log`; yield the stream that was there before."""
+    """Send what this process and its children write to stderr to `log`; yield the stream that was there before.
+
+    Every launch begins with the command that made it, for `hf-curation status` to tell.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     before = sys.stderr
@@ -28,6 +33,7 @@ def stderr_to(log: Path) -> Iterator[TextIO]:
     # Only a terminal, or a file of its own, is worth the old descriptor; a captured sys.stderr is used as it is.
     screen = os.fdopen(os.dup(saved), "w", buffering=1) if _is_descriptor_2(before) else before
     with log.open("a", encoding="utf-8", buffering=1) as file:
+        file.writelines(f"$ {command}\n" for command in _command())
         os.dup2(file.fileno(), 2)
         sys.stderr = file
         try:
@@ -127,6 +133,14 @@ def _num_documents(logs: Path) -> int:
 
 def _num_manifests(folder: Path) -> int:
     return len(list(folder.glob("*.json")))
+
+
+def _command() -> Iterator[str]:
+    """Yield what this process was called by, if it was `hf-curation VERB`; passwords in URLs are left out."""
+    from hf_curation.cli.main import VERBS
+
+    if sys.argv[1:2] and sys.argv[1] in VERBS:
+        yield re.sub(r"(//[^/\s:@]*):[^@/\s]*@", r"\1:***@", shlex.join(["hf-curation", *sys.argv[1:]]))
 
 
 def _is_descriptor_2(stream: TextIO) -> bool:

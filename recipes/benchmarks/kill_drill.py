@@ -4,7 +4,7 @@ python recipes/benchmarks/kill_drill.py --kills 200
 
 The commands themselves run, `hf-curation refine | select | tokenize` with four tasks in two processes, on synthetic
 pages with bad records among them. Every stage gets `--kills` SIGKILLs: refine, tokenize, and each pass of a selection,
-which starts from the state in which the pass before it left the folder. A run is killed up to eight times, each time
+which starts from the state in which the pass before it left the folder. A run is killed up to 16 times, each time
 one of
 
 - group: the launcher and its workers at once, as when a machine goes down
@@ -200,10 +200,10 @@ def run_killed(folder: Path, clean: Clean, stage: Stage, trap: Trap, rng: random
     """Kill one run a few times, let it finish, and enter what came of it."""
     shutil.copytree(stage.before, folder)
     attempt = Attempt(folder, clean, trap)
-    for _ in range(rng.randint(2, 8)):
-        kind, num_kills, is_finished = attempt.start(rng.choice(KINDS), stage, rng)
+    for _ in range(rng.randint(4, 16)):
+        kind, num_kills, is_finished = attempt.start(rng.choice(KINDS), under_way(folder, clean), rng)
         if num_kills:
-            tally.stages[under_way(folder, clean)] += num_kills
+            tally.stages[under_way(folder, clean).name] += num_kills
             tally.kinds[kind] += num_kills
         if torn := {name for name, digest in digests(folder).items() if clean.files.get(name) != digest}:
             print(f"torn after {kind} in {stage.name}: {', '.join(sorted(torn))}", flush=True)
@@ -307,13 +307,13 @@ class Attempt:
         return os.waitstatus_to_exitcode(ended[1])
 
 
-def under_way(folder: Path, clean: Clean) -> str:
-    """Return the name of the stage in which a run died."""
+def under_way(folder: Path, clean: Clean) -> Stage:
+    """Return the stage in which a run died."""
     for stage in clean.stages:
         wanted = {path.name for path in (clean.folder / stage.logs / "completions").iterdir()}
         if not all((folder / stage.logs / "completions" / name).exists() for name in wanted):
-            return stage.name
-    return clean.stages[-1].name
+            return stage
+    return clean.stages[-1]
 
 
 if __name__ == "__main__":

@@ -254,5 +254,5 @@ def _datasets() -> Any:  # noqa: ANN401 - loaded here and nowhere else
     try:
         import datasets  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
     except ImportError as error:
-        raise ImportError("datasets is needed to load benchmarks: pip install 'hf-curation[train]'") from error
+        raise ImportError("datasets is needed to load benchmarks: pip install 'hf-curation[select]'") from error
     return datasets

@@ -14,7 +14,7 @@ less than the clock; the figure is the median over rounds. Kernels are compiled 
 - plain_ratio: the same without numba
 - exact_ratio: DSIR's own buckets, its memory of words empty at the start of each round
 - ids_fast_ratio, ids_hf_ratio: n-grams of a tokenizer's ids, by the fastest exact encoder and by `tokenizers`; the
-  encoder's memory is warm for what it met in the rounds before, so each round takes other documents
+  encoder remembers the words of the rounds before, as in a long run, but every round takes documents it has not seen
 - adapted_ratio: the same with an adapted vocabulary, by the fastest exact encoder
 - jsonl_ratio, parquet_ratio: a rank of the datatrove step WeighDocuments, from a file to its sidecar
 - whole_run_ratio: whole processes, from JSON lines to the chosen lines: fit, score, choose, write (`--whole-mb` of raw
@@ -121,6 +121,7 @@ def spread(documents: list[str], num_mb: float) -> list[list[str]]:
 def make_contenders(args: argparse.Namespace, documents: list[str], folder: Path) -> Iterator[tuple[str, Contender]]:
     """Yield what is timed, by name."""
     parts = spread(documents, 20.0)
+    unseen_mb = min(20.0, size_mb(documents) / (args.rounds + 1))
     if wanted(args, "kernel"):
         yield "kernel", Scorer(load_featurizer(FeatureSpec()), parts)
     if wanted(args, "plain"):
@@ -129,9 +130,9 @@ def make_contenders(args: argparse.Namespace, documents: list[str], folder: Path
         load_featurizer(FeatureSpec.dsir())
         yield "exact", Scorer(lambda: load_featurizer(FeatureSpec.dsir()), parts)
     for name, tokenizer, backend, num_mb in (
-        ("ids_fast", args.tokenizer, "auto", 20.0),
+        ("ids_fast", args.tokenizer, "auto", unseen_mb),
         ("ids_hf", args.tokenizer, "plain", 4.0),
-        ("adapted", args.adapted, "auto", 20.0),
+        ("adapted", args.adapted, "auto", unseen_mb),
     ):
         if tokenizer and wanted(args, name):
             encoder = load_bulk_encoder(tokenizer, backend=backend)
@@ -165,7 +166,8 @@ class Weigher:
     """A rank of WeighDocuments, from a file to its sidecar."""
 
     def __init__(self, path: Path, documents: list[str], output: Path) -> None:
-        from datatrove_steps.importance.count import Reading
+        from datatrove_steps.importance.readings import Reading
+        from datatrove_steps.importance.texts import Keys
         from hf_curation.files.sources import find_source
         from hf_curation.files.spans import Span
 
@@ -174,7 +176,7 @@ class Weigher:
         output.mkdir()
         self._model = output / "model.npz"
         ImportanceModel.fit(counts_B[0], counts_B[1], spec).save(self._model)
-        self._readings = [Reading(source=find_source(str(path)), spans=[Span(0)])]
+        self._readings = [Reading(source=find_source(str(path)), spans=[Span(0)], keys=Keys())]
         self._num_mb = size_mb(documents)
         self._output = output
 

@@ -126,3 +126,13 @@ def test_a_push_is_one_upload_with_the_card(tmp_path, monkeypatch, card):
 def test_a_folder_without_a_model_is_not_pushed(tmp_path):
     with pytest.raises(ValueError, match="holds no model"):
         push_model(tmp_path, "you/whale", FACTS)
+
+
+def test_a_push_to_a_hub_and_one_that_may_not(hub, tmp_path, monkeypatch):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    address = push_model(tmp_path, "me/whale", FACTS)
+    assert address.startswith(f"{hub.url}/me/whale/commit/")
+    assert "## The prefix" in ModelCard.load("me/whale").text
+    monkeypatch.setenv("HF_TOKEN", "hf_read")
+    with pytest.raises(ValueError, match=r"may not write to me \(403\)"):
+        push_model(tmp_path, "me/whale", FACTS)

@@ -1,6 +1,5 @@
 """What a selection is asked for."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,12 +22,12 @@ class SelectConfig:
     """What is chosen from: a file, a folder, a pattern, or `hf://datasets/NAME/...`: JSONL and Parquet."""
     output: str
     """A local folder: new, empty, or begun by the same run."""
-    targets: str | Sequence[str] | Mapping[str, str]
+    targets: str | list[str] | dict[str, str]
     """Texts like which more is wanted: paths, or `benchmark:NAME` for its train questions; by name, or named by the
     last part of the path."""
     budget: str = "1%"
     """How much is chosen: `1%` (of the tokens), `1% documents`, `2e9 tokens`, `5000 documents`. The one dial."""
-    target_shares: Mapping[str, float] | None = None
+    target_shares: dict[str, float] | None = None
     """Target -> its part, relative to the others: of the mixture, or of the budget where targets are separate."""
     separate: bool = False
     """Weigh towards each target by itself, a lane each, instead of towards their mixture."""
@@ -56,9 +55,9 @@ class SelectConfig:
     """Part of the budget that goes to a random sample."""
     source_key: str | None = None
     """Column or key of the source, for caps, quotas and evidence; None: `source` where the input has it."""
-    source_caps: Mapping[str, float] = field(default_factory=dict)
+    source_caps: dict[str, float] = field(default_factory=dict)
     """Source -> at most this share of the budget."""
-    source_quotas: Mapping[str, float] = field(default_factory=dict)
+    source_quotas: dict[str, float] = field(default_factory=dict)
     """Source -> at least this share of the budget."""
     max_repeats: int = 1
     """Copies of a document at most; above 1 the column `repeats` says how many."""
@@ -68,7 +67,7 @@ class SelectConfig:
     """Take documents with equal ids together, instead of refusing them."""
     seed: int = 0
     """Of all noise."""
-    held_out: Sequence[str] = ()
+    held_out: tuple[str, ...] = ()
     """Test texts that no chosen document may hold a passage of: paths, or `benchmark:NAME` for its test splits."""
     decontaminate: bool | None = None
     """None: where something is held out or a target is a benchmark, whose test splits are then held out."""
@@ -120,7 +119,7 @@ class SelectConfig:
         Raises:
             ValueError: if there is no target, or two of one name.
         """
-        if isinstance(self.targets, Mapping):
+        if isinstance(self.targets, dict):
             named = dict(self.targets)
         else:
             paths = [self.targets] if isinstance(self.targets, str) else list(self.targets)

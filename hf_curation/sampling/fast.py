@@ -16,12 +16,7 @@ import numpy as np
 from hf_curation.sampling import kernels
 from hf_curation.sampling.features import Counts, Floats, TextScores, TextSizes
 from hf_curation.sampling.kernels.code_points import code_point_table
-from hf_curation.sampling.kernels.documents import (
-    SLACK,
-    Settings,
-    make_scratch,
-    read_documents,
-)
+from hf_curation.sampling.kernels.documents import SLACK, Settings, make_scratch, read_documents
 from hf_curation.sampling.kernels.dsir import WordMemory, make_memory
 from hf_curation.sampling.kernels.words import NEEDS_PYTHON
 from hf_curation.sampling.plain import check_chunk, check_counts, check_table, load_plain
@@ -40,7 +35,9 @@ PROBES: Final = [
     "The whale sings in the cold sea: 3.5 naïve whales_sing, and THE SEA IS COLD AND THE WHALE SINGS.",
     "Ünïcödé — ΠΛΟΙΟ 日本語 हिन्दी " + "internationalization " * 9 + "sixty-four bytes and on",
 ]
+"""Texts that every branch of the common path sees; see `FastFeaturizer._check_kernels`."""
 MEMORY_WORDS = 1 << 19
+"""DSIR's words that are remembered (10 MB), their bytes, and bigrams (16 MB, about the third cache)."""
 MEMORY_BYTES = 1 << 23
 MEMORY_PAIRS = 1 << 20
 
@@ -94,8 +91,8 @@ class FastFeaturizer:
         if ours.sums.tobytes() != plain.sums.tobytes():
             folder = Path(kernels.__file__).with_name("__pycache__")
             raise RuntimeError(
-                f"the compiled kernels give other results than Python, so they are out of date: delete *.nbi "
-                f"and *.nbc in {folder} (or in NUMBA_CACHE_DIR)"
+                f"the compiled kernels give other results than Python, so they are out of date: delete "
+                f"*.nbi and *.nbc in {folder} (or in NUMBA_CACHE_DIR)"
             )
 
     def _settings(self, chunk_tokens: int = 0, length_exponent: float = 0.0) -> Settings:

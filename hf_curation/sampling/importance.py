@@ -29,7 +29,7 @@ from typing import Any, Self
 import numpy as np
 import orjson
 
-from hf_curation.files.atomic import PartFile
+from hf_curation.sampling.arrays import read_arrays, write_arrays
 from hf_curation.sampling.features import Counts, Featurizer, Floats, load_featurizer
 from hf_curation.sampling.smoothing import BackOff, Smoothing
 from hf_curation.sampling.spec import FeatureSpec
@@ -181,8 +181,7 @@ class ImportanceModel:
 
     def save(self, path: Path) -> None:
         """Write an npz of two arrays: `table`, and `header` (JSON as bytes). Equal models give equal bytes."""
-        with PartFile(Path(path)) as file:
-            np.savez(file, table=self.table, header=np.frombuffer(self._header(), np.uint8))
+        write_arrays(Path(path), {"table": self.table, "header": np.frombuffer(self._header(), np.uint8)})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -192,18 +191,15 @@ class ImportanceModel:
             ValueError: if the file is no model, is of another schema, or its features are others in this environment
                 (another version of the hash, of Python's Unicode tables, or of the tokenizer).
         """
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                table, header = arrays["table"], orjson.loads(arrays["header"].tobytes())
-        except (KeyError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} is no importance model: {error}") from error
+        arrays = read_arrays(Path(path), ("table", "header"), "an importance model")
+        header = orjson.loads(arrays["header"].tobytes())
         if header.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(
                 f"{path} has schema version {header.get('schema_version')}, this is {SCHEMA_VERSION}: fit it anew"
             )
         spec = FeatureSpec(**header["spec"])
         _check_features(path, header["facts"]["features"], spec.describe())
-        return cls(table, spec, tuple(header["target_names"]), header["facts"])
+        return cls(arrays["table"], spec, tuple(header["target_names"]), header["facts"])
 
     def _header(self) -> bytes:
         header = {

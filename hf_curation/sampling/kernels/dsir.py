@@ -165,8 +165,8 @@ def hash_new_words(memory: Any, num_buckets: Any) -> None:
     """Give every word that has none its bucket."""
     first, end = memory.used[1], memory.used[0]
     if first < end:
-        numbers = np.arange(end, dtype=np.int32)
-        places = np.arange(first, end)
+        numbers = np.arange(first, end, dtype=np.int32)
+        places = np.arange(end - first)
         hash_grams(memory, numbers, places, end - first, int64(1), num_buckets, memory.bucket_of[first:end])
         memory.used[1] = end
 

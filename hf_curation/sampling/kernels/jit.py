@@ -9,5 +9,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function at its first call for the types of its arguments, and keep the result on disk."""
-    return cast("Function", njit(cache=True, nogil=True)(function))
+    """Compile a function at its first call for the types of its arguments, and keep the result on disk if we can."""
+    try:
+        return cast("Function", njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # neither this folder nor the user's cache can be written
+        return cast("Function", njit(nogil=True)(function))

@@ -127,10 +127,10 @@ def test_save_and_load(tmp_path):
 def test_files_that_are_no_model(tmp_path, monkeypatch):
     path = tmp_path / "model.npz"
     path.write_bytes(b"not a zip file")
-    with pytest.raises(ValueError, match="no importance model"):
+    with pytest.raises(ValueError, match="is not an importance model"):
         ImportanceModel.load(path)
     np.savez(path, table=np.zeros(3))
-    with pytest.raises(ValueError, match="no importance model"):
+    with pytest.raises(ValueError, match="is not an importance model"):
         ImportanceModel.load(path)
     model = ImportanceModel.fit(counts(0), counts(2), SPEC)
     model.save(path)

@@ -44,6 +44,8 @@ from hf_curation.vocabulary.settings import AdaptSettings
 from hf_curation.vocabulary.word_runs import word_run_pre_tokenizer
 
 logger = logging.getLogger(__name__)
+MAX_COST = 0.05
+"""Growth of the target's tokens in one step from which on a warning says so."""
 
 
 def adapt_tokenizer(
@@ -99,7 +101,9 @@ class _Adaptation:
         learned, runs = self._learn(words)
         kept = np.array([i not in self.tree.unreachable for i in range(len(self.tree.strings))])
         reading = self.settings.token_length
-        pruner = LeafPruner(self.tree, runs.counts(len(kept)), token_length=reading, kept=kept.tolist())
+        pruner = LeafPruner(
+            self.tree, runs.counts(len(kept)), token_length=reading, order=self.settings.order, kept=kept.tolist()
+        )
         self._prune(pruner, runs)
         removed = pruner.removed[: self.curve.num_removed[self.curve.choose()]]
         kept[removed] = False
@@ -167,9 +171,19 @@ class _Adaptation:
                 runs = recount(runs, self.target.runs, ~pruner.kept, tokenizer)
                 pruner.set_counts(runs.counts(len(pruner.kept)))
             self._record(pruner)
+            self._warn_of_cost()
             if self.settings.stop_at_minimum and self.curve.rises():
                 logger.warning(f"H_v rises below {self.curve.points[-2].size:,} ids: stopped there, as asked")
                 return
+
+    def _warn_of_cost(self) -> None:
+        before, after = self.curve.points[-2:]
+        cost = after.num_tokens / before.num_tokens - 1
+        if cost > MAX_COST:
+            logger.warning(
+                f"from {before.size:,} to {after.size:,} ids the target takes {cost:.1%} more tokens; "
+                "keep more of them, or see `order`"
+            )
 
     def _record(self, pruner: LeafPruner) -> None:
         unreachable = len(find_unreachable(self.tree, pruner.kept.tolist()))

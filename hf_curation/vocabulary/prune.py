@@ -8,6 +8,17 @@ Leaves without an occurrence change nothing on the target, so H_v has no say amo
 the one that the base, too, found least useful. Among the others, the leaf whose removal raises H_v least. There is no
 heap of scores: each removal changes N, S and l_v, and with them every score, and a heap of scores of different ages is
 not the rule that we state. One pass over all leaves is: 60,000 of them in well under a millisecond.
+
+Taken literally, "what raises H_v least" prefers what lowers it, and splitting a frequent token into common parts does:
+below the size where every leaf is in use, this order dissolves the frequent tokens across spaces first. Llama 3 with
+4,660 learned tokens, growth of a 9.9 MB target in tokens over the union, and H_v by used types (1.263 before):
+
+    ids           42,328        32,328        22,328        12,256
+    utility       +13.8 %       +27.0 %       +39.9 %       +62.6 %     H_v .794 at the end
+    frequency     + 0.4 %       + 1.8 %       + 5.8 %       +17.9 %     H_v 1.258
+
+So `order="frequency"` is there for small vocabularies. At the size of the base, the default, only unused tokens go,
+and both orders are the same.
 """
 
 import heapq
@@ -17,7 +28,7 @@ import numpy as np
 
 from hf_curation.vocabulary.counts import BoolArray, IntArray
 from hf_curation.vocabulary.merge_tree import MergeTree, children_of
-from hf_curation.vocabulary.utility import FloatArray, Sums, TokenLength, y_log_y
+from hf_curation.vocabulary.utility import FloatArray, RemovalOrder, Sums, TokenLength, y_log_y
 
 
 class LeafPruner:
@@ -30,10 +41,16 @@ class LeafPruner:
     """
 
     def __init__(
-        self, tree: MergeTree, counts: IntArray, *, token_length: TokenLength, kept: Sequence[bool] | None = None
+        self,
+        tree: MergeTree,
+        counts: IntArray,
+        *,
+        token_length: TokenLength,
+        order: RemovalOrder = "utility",
+        kept: Sequence[bool] | None = None,
     ) -> None:
         num = len(tree.strings)
-        self.tree, self.reading = tree, token_length
+        self.tree, self.reading, self.order = tree, token_length, order
         self.kept: BoolArray = np.array([True] * num if kept is None else kept, dtype=bool)
         self.removed: list[int] = []
         self._left, self._right = np.array(tree.left), np.array(tree.right)
@@ -116,9 +133,10 @@ class LeafPool:
         return self.sums.utility_after(self.pruner.counts[self.tokens[live]], *changes, self.pruner.reading)
 
     def remove_best(self) -> None:
-        """Remove the leaf that leaves the lowest H_v; among equals the latest merge."""
-        pruner, tokens, utility = self.pruner, self.tokens[: self.size], self.utilities()
-        ties = np.flatnonzero(utility == utility.min())
+        """Remove the leaf that leaves the lowest H_v, or the rarest; among equals the latest merge."""
+        pruner, tokens = self.pruner, self.tokens[: self.size]
+        score = pruner.counts[tokens] if pruner.order == "frequency" else self.utilities()
+        ties = np.flatnonzero(score == score.min())
         best = int(ties[pruner._place[tokens[ties]].argmax()])
         token, count = int(tokens[best]), int(pruner.counts[tokens[best]])
         self.sums.num_tokens += count

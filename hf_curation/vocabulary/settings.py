@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hf_curation.vocabulary.utility import TOKEN_LENGTHS, TokenLength
+from hf_curation.vocabulary.utility import REMOVAL_ORDERS, TOKEN_LENGTHS, RemovalOrder, TokenLength
 
 logger = logging.getLogger(__name__)
 VOLT_SIZES = tuple(range(10_000, 100_001, 10_000))
@@ -56,6 +56,10 @@ class AdaptSettings:
     grows with the greatest utility, VOLT's -(H_v(t) - H_v(t-1)) / (size(t) - size(t-1))."""
     token_length: TokenLength = "used_types"  # noqa: S105
     """What l_v averages over: `used_types`, `all_types` or `occurrences`."""
+    order: RemovalOrder = "utility"
+    """Which of the leaves that occur goes first: the one that leaves the lowest H_v, as the paper has it, or the
+    rarest. The former costs 27 % more tokens at 32,000 ids and the latter 2 %: see `prune`. Take `frequency` for a
+    `final_size` well below the base's."""
     stop_at_minimum: bool = False
     """Stop before the first step that raises H_v."""
     split_special_tokens: bool = True
@@ -71,6 +75,8 @@ class AdaptSettings:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.token_length not in TOKEN_LENGTHS:
             raise ValueError(f"token_length must be one of {', '.join(TOKEN_LENGTHS)}, got {self.token_length!r}")
+        if self.order not in REMOVAL_ORDERS:
+            raise ValueError(f"order must be one of {', '.join(REMOVAL_ORDERS)}, got {self.order!r}")
         if self.grid is not None and (not self.grid or min(self.grid) < 1):
             raise ValueError(f"grid must hold sizes, got {list(self.grid)}; VOLT's are VOLT_SIZES")
 

@@ -30,6 +30,8 @@ import numpy as np
 from hf_curation.vocabulary.counts import BoolArray, IntArray
 
 TokenLength = Literal["used_types", "all_types", "occurrences"]
+RemovalOrder = Literal["utility", "frequency"]
+REMOVAL_ORDERS: tuple[RemovalOrder, ...] = ("utility", "frequency")
 TOKEN_LENGTHS: tuple[TokenLength, ...] = ("used_types", "all_types", "occurrences")
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -43,7 +43,7 @@ def main() -> None:
     if args.split:
         target, general = target[:: args.split], [t for i, t in enumerate(target) if i % args.split] + general
     settings = {"new_tokens": args.new_tokens, "min_count": args.min_count, "final_size": args.final_size}
-    settings |= {"steps": args.steps, "step": args.step}
+    settings |= {"steps": args.steps, "step": args.step, "order": args.order}
     wall, cpu = [], []
     for _ in range(args.rounds):
         started, started_cpu = time.perf_counter(), time.process_time()
@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--final-size", type=int)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--step", type=int, default=10_000)
+    parser.add_argument("--order", choices=("utility", "frequency"), default="utility")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument(
         "--with-union", action="store_true", help="measure the union on general text too: one more run"

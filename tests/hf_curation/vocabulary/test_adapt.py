@@ -178,6 +178,7 @@ def test_stop_at_minimum(base: ByteLevelBPE, texts: list[str], caplog: pytest.Lo
         ({"min_count": 0}, "min_count must be at least 1, got 0"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"token_length": "types"}, "used_types, all_types, occurrences"),
+        ({"order": "random"}, "utility, frequency"),
         ({"grid": []}, "grid must hold sizes"),
     ],
 )

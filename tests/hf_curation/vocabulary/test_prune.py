@@ -167,6 +167,22 @@ def test_unused_leaves_change_no_segmentation(base: ByteLevelBPE, texts: list[st
     assert [i for run in target.runs for i in encoder.encode(run).ids] == runs.ids_P.tolist()
 
 
+def test_by_frequency_the_rarest_leaf_goes_first(base: ByteLevelBPE, texts: list[str]) -> None:
+    """And the text gets fewer tokens than by H_v, which splits what is frequent: that makes entropy low."""
+    tree = MergeTree.of(base)
+    target = count_target(texts, word_run_pre_tokenizer(base.body["pre_tokenizer"]))
+    counts = join_words(target, segment_words(target, tree))[0].counts(len(tree.strings))
+    pruner = LeafPruner(tree, counts, token_length=READING, order="frequency")
+    for _ in range(60):
+        leaves = pruner.leaves()
+        rarest, before = int(pruner.counts[leaves].min()), pruner.counts.copy()
+        pruner.remove(1)
+        assert before[pruner.removed[-1]] == rarest
+    other = LeafPruner(tree, counts, token_length=READING)
+    other.remove(60)
+    assert pruner.counts.sum() <= other.counts.sum()
+
+
 def test_sums_follow_the_reading() -> None:
     counts, lengths = np.array([2, 0, 3]), np.array([1, 5, 2])
     every = np.array([True, True, True])

@@ -9,7 +9,8 @@ Two stages share the algorithm:
 1. inside words: new tokens are letters, with or without the space before them;
 2. across single spaces: a token joins whole words. A pair is *counted* where its left side begins a word and its right
    side ends one, and *applied* wherever it stands, since BPE cannot do otherwise. Without the first rule, as in
-   SuperBPE, ends of words are joined to the next word (`ing to`), which compress but say little as features.
+   SuperBPE, ends of words are joined to the next word too (`ing to`), for nothing: 1,000 tokens take away 8.9 % of
+   the tokens of 9.9 MB with it and 9.0 % without.
 
 Digits and punctuation are never joined, nor is a token learned whose bytes are no complete characters. The heap holds
 outdated counts, which are checked when they come up; pairs of equal count go by the ids of their parts.

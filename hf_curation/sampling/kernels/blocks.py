@@ -1,4 +1,4 @@
-"""Three numba intrinsics: class masks of 64 bytes at once, an unaligned 8-byte load, and counting trailing zeros.
+"""What numba lacks: class masks of 64 bytes at once, unaligned loads of 8 bytes, and counting bits.
 
 They are plain LLVM vector instructions, which LLVM lowers to whatever the machine has (AVX-512, AVX2, NEON, SSE).
 """

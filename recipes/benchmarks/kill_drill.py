@@ -76,7 +76,9 @@ def drill(folder: Path, num_kills: int, names: list[str], seed: int = 0) -> dict
             began = time.monotonic()
             while tally.stages[stage.name] < num_kills:
                 run_killed(folder / "killed", clean, stage, trap, rng, tally)
-            print(f"{stage.name}: {tally.stages[stage.name]} kills, {time.monotonic() - began:.0f} s", flush=True)
+            seconds = time.monotonic() - began
+            print(f"{stage.name}: {tally.stages[stage.name]} kills, {seconds:.0f} s", json.dumps(tally.figures()))
+            sys.stdout.flush()
     return tally.figures()
 
 
@@ -295,7 +297,10 @@ class Attempt:
             kind, victim = ("worker", rng.choice(workers)) if workers else ("launcher", pid)
         if not is_alive(pid) or not is_alive(victim):
             return kind, 0
-        (os.killpg if kind == "group" else os.kill)(victim, signal.SIGKILL)
+        try:
+            (os.killpg if kind == "group" else os.kill)(victim, signal.SIGKILL)
+        except ProcessLookupError:  # it has ended since
+            return kind, 0
         return kind, 1
 
     def _wait(self, pid: int) -> int:

@@ -8,8 +8,8 @@ python recipes/benchmarks/sampling_memory.py --documents FILE.jsonl --mb 20 80 -
 
 The corpus is made from the documents given: their paragraphs, shuffled into new documents of the same number of
 paragraphs, with ids of their own, until there are enough bytes. It is written as JSON lines and as zstd Parquet; texts
-repeat, so nothing is to be read out of what is chosen. Every pass of every rank runs in a process of its own, one at a
-time, and is asked for its peak resident memory when it ends (`ru_maxrss`), so that no pass hides behind another.
+repeat, so nothing is to be read out of what is chosen. Every pass runs in a process of its own and is asked for its
+peak resident memory when it ends (`VmHWM`, hence Linux only: `ru_maxrss` hands a parent's peak down).
 
 For memory one task reads the whole corpus: it is flat if the peaks at both sizes are the same. For time the smallest
 corpus is cut into 1, 2 and more tasks, that run on as many processors. The last line is JSON:
@@ -20,6 +20,8 @@ corpus is cut into 1, 2 and more tasks, that run on as many processors. The last
 """
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
 import random
@@ -149,8 +151,8 @@ def run_pass(config: str, name: str) -> None:
     for step in chain[PASSES.index(name)].pipeline:
         for _ in step.run(None, 0, 1):
             pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(peak // (2**20 if sys.platform == "darwin" else 2**10))
+    status = Path("/proc/self/status").read_text()
+    print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
 
 
 def time_of(work: Path, corpus: Path, tasks: int) -> dict[str, float]:
@@ -160,9 +162,15 @@ def time_of(work: Path, corpus: Path, tasks: int) -> dict[str, float]:
     options = ["--target", str(work / "target.jsonl"), "--tasks", str(tasks), "--workers", str(tasks)]
     code = "import sys; from hf_curation.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "select", str(corpus), str(output), *options]
+    # The server that ranks are forked from outlives the command: it becomes ours, and is waited for.
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, env=os.environ | ENVIRONMENT, capture_output=True, check=True)
-    wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, env=os.environ | ENVIRONMENT, stdout=subprocess.DEVNULL, check=True)
+    wall = time.monotonic() - started
+    with contextlib.suppress(ChildProcessError):
+        while os.wait():
+            pass
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"wall_s": round(wall, 2), "cpu_s": round(cpu, 2)}
 

@@ -73,8 +73,8 @@ def test_every_input_column_comes_through_unchanged(select, rows, corpus):
 
 
 def test_the_sidecar_is_the_model_s_scores(select, rows, corpus):
-    from hf_curation.sampling.features import load_featurizer
     from hf_curation.sampling.importance import ImportanceModel
+    from hf_curation.sampling.loading import load_featurizer
 
     folder = select(raw="raw.parquet", alpha=0.5)
     model = ImportanceModel.load(folder / "model.npz")

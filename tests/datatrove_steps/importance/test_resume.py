@@ -74,7 +74,7 @@ def test_weights_of_nothing(select, tmp_path):
     ("options", "message"),
     [
         ({"budget": "20%"}, "budget was '10% tokens' and is '20% tokens'"),
-        ({"temperature": 0.3}, "temperature was 0.1 and is 0.3"),
+        ({"temperature": 0.3}, "temperature was 0.03 and is 0.3"),
         ({"tasks": 3}, "number of tasks was 2 and is 3"),
         ({"raw": "raw.parquet"}, "source was 'raw.jsonl' and is 'raw.parquet'"),
         ({"targets": "law.jsonl"}, "target target"),

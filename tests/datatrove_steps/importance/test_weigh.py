@@ -9,10 +9,10 @@ from pyarrow import parquet
 
 from datatrove_steps import CountNgrams, ReadDocuments, WeighDocuments
 from datatrove_steps.importance.sidecar import read_candidates, read_sidecar
-from hf_curation.sampling.features import load_featurizer
 from hf_curation.sampling.importance import ImportanceModel, Scoring
 from hf_curation.sampling.keys import stable_hash64
 from hf_curation.sampling.leakage import LeakIndex
+from hf_curation.sampling.loading import load_featurizer
 from hf_curation.sampling.spec import FeatureSpec
 
 SPEC = FeatureSpec(num_buckets=500)

@@ -44,7 +44,7 @@ class SelectConfig:
     alpha: float | None = None
     """Exponent of length by which a document's sum is divided; None: 1, with the preset `dsir` 0."""
     temperature: float | None = None
-    """Small: the best documents; large: a random sample. None: 0.1, with the preset `dsir` 1."""
+    """Small: the best documents; large: a random sample. None: 0.03, with the preset `dsir` 1."""
     clip: float | None = None
     """Scaled log weights are held within plus and minus this."""
     chunk_tokens: int | None = None

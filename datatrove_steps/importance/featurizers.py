@@ -2,7 +2,8 @@
 
 from functools import lru_cache
 
-from hf_curation.sampling.features import Featurizer, load_featurizer
+from hf_curation.sampling.features import Featurizer
+from hf_curation.sampling.loading import load_featurizer
 from hf_curation.sampling.spec import FeatureSpec
 
 

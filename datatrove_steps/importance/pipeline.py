@@ -136,16 +136,21 @@ def _scoring_steps(plan: SelectPlan) -> dict[str, PipelineStep]:
             n=config.leak_words,
             stage=stages["held_out"],
         )
-    steps["weigh"] = WeighDocuments(
+    steps["weigh"] = _weigh_step(plan)
+    return steps
+
+
+def _weigh_step(plan: SelectPlan) -> PipelineStep:
+    stages, output = plan.stages, plan.output
+    return WeighDocuments(
         output / "model.npz",
-        scoring=config.scoring,
+        scoring=plan.config.scoring,
         leak_index_path=output / "leakage.npz" if plan.held_out else None,
         output_folder=output / "weights",
         readings=plan.raw_readings,
         stage=stages["weigh"],
         needs=[stages[name] for name in ("fit", "held_out") if name in stages],
     )
-    return steps
 
 
 def _executor(

@@ -88,12 +88,7 @@ def make_select_plan(config: SelectConfig) -> SelectPlan:
     raw, targets, held_out = find_raw(config), find_targets(config, scores), find_held_out(config, scores)
     keys = Keys(text=config.text_key, id=config.id_key, source=config.source_key or _default_source_key(raw))
     tasks = config.tasks or _tasks_of(scores, output) or default_tasks(raw, uses_words=config.spec.uses_words)
-    layout = find_layout(
-        raw,
-        keys,
-        weight_columns(config.lane_names, separate=config.separate),
-        with_repeats=config.max_repeats > 1,
-    )
+    columns = weight_columns(config.lane_names, separate=config.separate)
     readings = [
         reading
         for group, one in enumerate(targets)
@@ -109,7 +104,7 @@ def make_select_plan(config: SelectConfig) -> SelectPlan:
         targets=targets,
         target_readings=readings,
         held_out=held_out,
-        layout=layout,
+        layout=find_layout(raw, keys, columns, with_repeats=config.max_repeats > 1),
         probe_share=min(1.0, _PROBE_BYTES / max(1, raw.num_bytes)),
         stages={},
     )

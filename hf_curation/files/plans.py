@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 import orjson
 
-from hf_curation.files.atomic import canonical_json, write_json
+from hf_curation.files.atomic import PART_SUFFIX, canonical_json, write_json
 from hf_curation.files.sources import Source
 
 SCHEMA_VERSION: Final = 1
@@ -95,9 +95,14 @@ def claim_folder(folder: Path, plan: Plan, *, overwrite: bool = False) -> None:
             f"{folder} holds another run: {'; '.join(differences[:3])}. "
             "Give another OUTPUT, or --overwrite to start afresh"
         )
-    elif folder.is_dir() and any(entry.name not in {".lock", "logs"} for entry in folder.iterdir()):
+    elif folder.is_dir() and any(map(_is_strange, folder.iterdir())):
         raise ValueError(f"{folder} holds files, and no run of ours; give a new or empty folder")
     write_json(path, asdict(plan))
+
+
+def _is_strange(entry: Path) -> bool:
+    """Return whether an entry of a folder without a plan is not what a run killed at its first write leaves."""
+    return entry.name not in {".lock", "logs"} and entry.suffix != PART_SUFFIX
 
 
 def code_digest(*folders: Path) -> str:

@@ -154,3 +154,11 @@ def test_one_writer_at_a_time(tmp_path):
         second.__enter__()
     with lock_folder(tmp_path / "run"):
         assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_run_killed_at_its_first_write_is_taken_up(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "plan.json.0123abcd.part").write_bytes(b'{"st')
+    plan = Plan(step="s", config={}, world_size=1, inputs=[], input_fingerprint="f", versions={})
+    claim_folder(tmp_path / "run", plan)
+    assert (tmp_path / "run" / "plan.json").exists()

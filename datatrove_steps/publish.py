@@ -14,7 +14,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from datatrove_steps.ledger import Ledger, RankLedger
 from hf_curation.files.accounts import check_chain
-from hf_curation.files.atomic import write_json, write_whole
+from hf_curation.files.atomic import remove_parts, write_json, write_whole
 from hf_curation.files.manifest import Manifest, OutputFile, check_run
 from hf_curation.files.plans import Plan
 from hf_curation.files.summary import readme, summarise
@@ -136,6 +136,7 @@ class FinishRun(PipelineStep):  # type: ignore[misc]
         yield from data or ()
         with self.track_time("run"):
             manifests = check_run(self.output_folder, self.plan)
+            remove_parts(self.output_folder)  # of attempts that were killed; every task has published
             summary = summarise(manifests)
             has_dropped = any(output.name.startswith("dropped/") for m in manifests for output in m.outputs)
             write_whole(self.output_folder / "README.md", readme(summary, has_dropped=has_dropped).encode("utf-8"))

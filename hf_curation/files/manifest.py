@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hf_curation.files.accounts import StageAccount, check_chain
-from hf_curation.files.atomic import canonical_json, write_json
+from hf_curation.files.atomic import PART_SUFFIX, canonical_json, write_json
 from hf_curation.files.plans import OUTPUT_PARTS, SCHEMA_VERSION, Plan, read_json
 
 
@@ -114,6 +114,8 @@ def finished_ranks(folder: Path, plan: Plan, stage: str = "") -> set[int]:
 def check_run(folder: Path, plan: Plan, stage: str = "") -> list[Manifest]:
     """Return the manifests of a finished run, checked against the folder and against the conservation law.
 
+    Parts that killed attempts left (`remove_parts`) are not of the run: on a cluster nobody sweeps before a launch.
+
     Args:
         folder: the run's.
         plan: the run's, or that of one of its stages.
@@ -132,7 +134,7 @@ def check_run(folder: Path, plan: Plan, stage: str = "") -> list[Manifest]:
     for part in () if stage else OUTPUT_PARTS:
         for file in sorted((folder / part).rglob("*")):
             name = file.relative_to(folder).as_posix()
-            if file.is_file() and name not in listed:
+            if file.is_file() and file.suffix != PART_SUFFIX and name not in listed:
                 raise ValueError(f"{name} in {folder} is in no manifest; move it away and run again")
     for manifest in manifests:
         check_chain(manifest.stages)

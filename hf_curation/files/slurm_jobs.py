@@ -21,7 +21,11 @@ _QUEUE_FORMAT: Final = "ArrayJobID:|,ArrayTaskID:|,State:|,Reason:|,Dependency:|
 _RUNNING: Final = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "CONFIGURING", "SIGNALING", "STAGE_OUT"}
 _TIMEOUT_S: Final = 30
 _ERROR: Final = re.compile(r"error: (.*)", re.IGNORECASE)
-_KILLED: Final = re.compile(r"cancelled|exceeded|killed|oom|time limit|preempt|memory", re.IGNORECASE)
+_CAUSES: Final = tuple(
+    re.compile(words, re.IGNORECASE)
+    for words in ("memory|oom|time limit|preempt|node fail", "cancelled|killed|terminated|exited", "")
+)
+"""Slurm tells a death several times, the cause among it; the first of these that any error has is it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,10 @@ def last_words(path: Path) -> str:
     """Return in one line what the output of a job that is over says of its end."""
     lines = path.read_text(encoding="utf-8", errors="replace")[-20_000:].splitlines()
     errors = [found[1] for line in lines if (found := _ERROR.search(line))]
-    killed = [error for error in errors if _KILLED.search(error)]
-    told = (killed or errors or [line for line in lines if line.strip()] or ["it wrote nothing"])[-1]
-    return shorten(told.strip(" *"))
+    for cause in _CAUSES:
+        if told := next((error for error in reversed(errors) if cause.search(error)), None):
+            return shorten(told.strip(" *"))
+    return shorten(next((line for line in reversed(lines) if line.strip()), "it wrote nothing"))
 
 
 def _outputs(logs: Path, launched: float) -> dict[tuple[int, int], Path]:

@@ -224,5 +224,7 @@ def test_last_words_of_a_job(tmp_path):
     path = tmp_path / "1_0.out"
     path.write_text("bash: /nowhere/bin/activate: No such file or directory\n\n")
     assert last_words(path) == "bash: /nowhere/bin/activate: No such file or directory"
+    path.write_text("slurmstepd: error: Exceeded job memory limit\nsrun: error: n1: task 0: Killed\n")
+    assert last_words(path) == "Exceeded job memory limit"
     path.write_text("")
     assert last_words(path) == "it wrote nothing"

@@ -1,0 +1,122 @@
+"""Refine, select and tokenize on a real Slurm: as on this machine byte for byte, and what happens when jobs die."""
+
+import json
+import subprocess
+
+import pytest
+
+from datatrove_steps.pipelines import refine_pipeline
+from datatrove_steps.refine_plan import RefineConfig
+from hf_curation.cli.main import main
+from hf_curation.files.status import read_status
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def command(slurm, until_idle):
+    """Run a verb on the cluster, two tasks a job, and wait for its last job."""
+
+    def run(*arguments):
+        options = [f"--slurm={key}={value}" for key, value in (slurm | {"tasks_per_job": 2}).items()]
+        assert main([*map(str, arguments), *options]) == 0
+        until_idle()
+
+    return run
+
+
+@pytest.fixture
+def held(slurm, pages, tmp_path):
+    """Plan a run of two tasks whose refiner obeys the signs in a folder; returns its last executor."""
+    from held_refiner import HeldRefiner
+
+    signs = tmp_path / "signs"
+    signs.mkdir()
+
+    def plan(output, *, here=False, **options):
+        config = RefineConfig(
+            input=str(pages),
+            output=str(tmp_path / output),
+            doc_refiner=None,
+            chunk_refiner=HeldRefiner(str(signs)),
+            tasks=2,
+            workers=1 if here else None,
+        )
+        return refine_pipeline(config, slurm=None if here else slurm | options)
+
+    return plan
+
+
+def launched_ranks(folder):
+    return json.loads((folder / "logs" / "ranks_to_run.json").read_text())
+
+
+def test_refine_and_tokenize(command, pages, tmp_path, contents, make_byte_tokenizer):
+    make_byte_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    refine, tokenize = ["refine", pages], ["tokenize", pages, "--tokenizer", tmp_path / "tokenizer"]
+    shape = ["--tasks", 3, "--workers", 1]
+    for verb, *arguments in (refine, tokenize):
+        assert main([*map(str, (verb, arguments[0], tmp_path / f"{verb}-here", *arguments[1:], *shape))]) == 0
+        command(verb, arguments[0], tmp_path / f"{verb}-there", *arguments[1:], "--tasks", 3)
+        assert contents(tmp_path / f"{verb}-there") == contents(tmp_path / f"{verb}-here")
+        status = read_status(tmp_path / f"{verb}-there")
+        assert (status.state, status.on_slurm, status.is_at_work) == ("finished", True, False)
+        assert len(list((tmp_path / f"{verb}-there" / "logs" / "slurm_logs").glob("*_1.out"))) == 1, "two ranks a job"
+
+
+def test_select(command, pages, tmp_path, contents):
+    select = [pages, "--target", pages / "1.jsonl", "--budget", "30%", "--buckets", "500", "--tasks", "2"]
+    assert main(["select", str(pages), str(tmp_path / "here"), *map(str, select[1:]), "--workers", "1"]) == 0
+    command("select", pages, tmp_path / "there", *select[1:])
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert read_status(tmp_path / "there").state == "finished"
+
+
+def test_a_failed_task_ends_the_run_and_is_the_only_one_that_runs_again(held, until_idle, tmp_path, contents):
+    out = tmp_path / "out"
+    executor = held("out")
+    (out / "data" / "00001.parquet" / "in the way").mkdir(parents=True)
+    executor.run()
+    until_idle()  # the finish and the statistics do not wait for what will never be
+    status = read_status(out)
+    assert (status.state, status.is_at_work) == ("failed", False)
+    refine, finish = status.stages
+    assert (refine.finished, list(refine.failed)) == ([0], [1])
+    assert "00001.parquet" in refine.failed[1]
+    assert list(finish.waiting) == [0]
+    assert main(["status", str(out)]) == 1
+    (out / "data" / "00001.parquet" / "in the way").rmdir()
+    (out / "data" / "00001.parquet").rmdir()
+    held("out").run()
+    until_idle()
+    assert launched_ranks(out) == [1]
+    held("here", here=True).run()
+    assert contents(out) == contents(tmp_path / "here")
+
+
+def test_a_job_that_is_put_back_and_one_that_runs_out_of_memory(held, until_idle, wait_for, tmp_path, contents):
+    signs, out = tmp_path / "signs", tmp_path / "out"
+    (signs / "hold").touch()
+    executor = held("out", sbatch_args={"mem-per-cpu": "600M"})
+    ranks = executor.depends
+    executor.run()
+    wait_for(lambda: (signs / "attempts").exists() and len((signs / "attempts").read_text().split()) == 2)
+    status = read_status(out)
+    job = status.stages[0].running[0]
+    assert (status.state, job) == ("running", f"{ranks.job_id}_0")
+    subprocess.run(["scancel", "--signal=USR1", job], check=True)
+    wait_for(lambda: 0 in read_status(out).stages[0].waiting)
+    (signs / "eat").touch()
+    (signs / "hold").unlink()
+    until_idle()
+    status = read_status(out)
+    assert status.state == "failed"
+    assert list(status.stages[0].failed) == [0, 1]
+    assert "memory" in status.stages[0].failed[0]
+    (signs / "eat").unlink()
+    held("out").run()
+    until_idle()
+    assert "1" in (signs / "attempts").read_text().split(), "Slurm started a job again"
+    assert launched_ranks(out) == [0, 1]
+    held("here", here=True).run()
+    assert contents(out) == contents(tmp_path / "here"), "nor is anything left of the attempts that were killed"

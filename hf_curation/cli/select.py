@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_choice(group: Any) -> None:  # noqa: ANN401 - argparse's groups have no public type
     group.add_argument("--budget", default="1%", help="1%% (of the tokens), '1%% documents', '2e9 tokens' ...")
-    group.add_argument("--temperature", type=float, help="small: the best; large: at random (default: 0.1)")
+    group.add_argument("--temperature", type=float, help="small: the best; large: at random (default: 0.03)")
     group.add_argument("--top-k", action="store_true", help="the largest weights, without noise")
     group.add_argument("--general-share", type=float, default=0.0, metavar="SHARE", help="of it a random sample")
     group.add_argument("--separate", action="store_true", help="a lane for each target, instead of their mixture")

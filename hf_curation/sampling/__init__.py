@@ -4,9 +4,10 @@ from hf_curation.sampling.budget import Budget
 from hf_curation.sampling.candidates import Candidates
 from hf_curation.sampling.choice import Choice
 from hf_curation.sampling.choose import choose, random_choice
-from hf_curation.sampling.features import Featurizer, TextScores, TextSizes, load_featurizer
+from hf_curation.sampling.features import Featurizer, TextScores, TextSizes
 from hf_curation.sampling.importance import ImportanceModel, LogWeights, Scoring
 from hf_curation.sampling.keys import stable_hash64
+from hf_curation.sampling.loading import load_featurizer
 from hf_curation.sampling.rules import ChoiceRules
 from hf_curation.sampling.smoothing import BackOff, Floor, Smoothing
 from hf_curation.sampling.spec import FeatureSpec

@@ -8,20 +8,16 @@ So every backend and every cut of the input into batches gives the same 64 bits,
 byte-identical for any number of tasks.
 """
 
-import logging
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from hf_curation.sampling.spec import FeatureSpec
-from hf_curation.vocabulary.encoding import BulkEncoder
 from hf_curation.vocabulary.texts import Texts
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,43 +71,3 @@ class Featurizer(Protocol):
     def ngrams(self, text: str) -> list[tuple[str, int]]:
         """Return the n-grams of one text, readable, with their buckets: by order, then from left to right. Slow."""
         ...
-
-
-def load_featurizer(
-    spec: FeatureSpec, *, backend: Literal["auto", "fast", "plain"] = "auto", encoder: BulkEncoder | None = None
-) -> Featurizer:
-    """Return the featurizer of a spec.
-
-    Args:
-        spec: what the features are.
-        backend: "fast" compiles kernels with numba (once a machine; they are cached on disk); "plain" is Python and
-            numpy, with the same results; "auto" is the fast one, or with one line in the log the plain one where numba
-            is not installed.
-        encoder: of the spec's tokenizer, where one is loaded already, or another than the fastest is wanted.
-
-    Raises:
-        ImportError: for "fast" without numba; says what to install.
-        RuntimeError: for "fast", if compiled kernels from a cache are out of date.
-    """
-    from hf_curation.sampling.plain import load_plain  # noqa: PLC0415 - it imports this module
-
-    if backend not in ("auto", "fast", "plain"):
-        raise ValueError(f"backend must be 'auto', 'fast' or 'plain', got {backend!r}")
-    if backend == "plain":
-        return load_plain(spec, encoder)
-    try:
-        import numba  # noqa: F401, PLC0415 - 0.3 s, and optional
-    except ImportError as error:
-        if backend == "fast":
-            raise ImportError("`numba` is needed for backend='fast': pip install 'hf-curation[select]'") from error
-        logger.info("numba is not installed: features are found in Python, 20 to 50 times slower, with equal results")
-        return load_plain(spec, encoder)
-    from hf_curation.sampling.fast import FastFeaturizer  # noqa: PLC0415 - imports numba
-
-    try:
-        return FastFeaturizer(spec, encoder)
-    except RuntimeError as error:
-        if backend == "fast":
-            raise
-        logger.warning("features are found in Python, 20 to 50 times slower, since %s", error)
-        return load_plain(spec, encoder)

@@ -31,6 +31,9 @@ Number = TypeVar("Number", np.uint64, np.float64)
 HASH_VERSION: Final = "blake2b-64/1"
 """Goes into plans: another value means other documents for the same seed."""
 
+DEFAULT_TEMPERATURE: Final = 0.03
+"""Nats per n-gram; why: `importance`."""
+
 _MULTIPLIERS: Final = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFTS: Final = (np.uint64(30), np.uint64(27), np.uint64(31))
 _TOP_BIT: Final = np.uint64(1 << 63)
@@ -71,7 +74,7 @@ def gumbel_keys(
     hashes: NDArray[np.uint64],
     seed: int,
     *,
-    temperature: float = 0.1,
+    temperature: float = DEFAULT_TEMPERATURE,
     clip: float | None = None,
     stream: str = "",
 ) -> NDArray[np.float64]:

@@ -143,7 +143,7 @@ class LeakIndex:
         if backend != "numpy" and (backend == "fast" or has_numba()):
             from hf_curation.sampling.leakage_fast import find_fast  # noqa: PLC0415 - numba compiles on import
 
-            return find_fast(self, texts)
+            return LeakMatches(*find_fast(self, texts))
         return self._find_numpy(texts)
 
     def find_examples(self, text: str, *, limit: int = 3, context: int = 60) -> list[LeakExample]:

@@ -16,7 +16,7 @@ The numpy path of `LeakIndex` and the tuples of words in the tests, which know n
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numba
 import numpy as np
@@ -34,9 +34,6 @@ from hf_curation.sampling.leakage_words import (
 )
 from hf_curation.sampling.utf8 import utf8_of
 
-if TYPE_CHECKING:
-    from hf_curation.sampling.leakage import LeakIndex, LeakMatches
-
 Symbols = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 Table = tuple[U64, Numbers, np.uint64]
@@ -49,6 +46,23 @@ _LENGTH, _MIX_1, _MIX_2 = np.uint64(LENGTH_FACTOR), np.uint64(MIX_1), np.uint64(
 _U0, _U3, _U7, _U29 = np.uint64(0), np.uint64(3), np.uint64(7), np.uint64(29)
 _U27, _U30, _U31, _U32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
 _NUM_FOLDED = len(fold_table())
+
+
+class Index(Protocol):
+    """What is read of a `LeakIndex`, whose module imports this one."""
+
+    @property
+    def n(self) -> int: ...  # noqa: D102
+    @property
+    def keys(self) -> U64: ...  # noqa: D102
+    @property
+    def key_sets(self) -> npt.NDArray[np.int16]: ...  # noqa: D102
+    @property
+    def short_lengths(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def anchors(self) -> U64: ...  # noqa: D102
+    @property
+    def anchor_words(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,7 @@ class Lookup:
     """BASE to the power of an anchor's words."""
 
     @classmethod
-    def of(cls, index: "LeakIndex") -> "Lookup":
+    def of(cls, index: Index) -> "Lookup":
         """Return the tables for `index`."""
         return cls(
             passages=_table(index.keys),
@@ -83,19 +97,18 @@ def _table(keys: U64) -> Table:
     return keys, starts, np.uint64(64 - bits)
 
 
-def find_fast(index: "LeakIndex", texts: Any) -> "LeakMatches":  # noqa: ANN401 - Sequence[str] or Arrow
-    """Return what `LeakIndex.find` returns."""
-    from hf_curation.sampling.leakage import LeakMatches  # noqa: PLC0415 - that module imports this one
-
+def find_fast(index: Index, texts: Any) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int32]]:  # noqa: ANN401
+    """Return the two arrays of `LeakMatches`; texts are strings or an Arrow array."""
     lookup = index.__dict__.get("_lookup") or index.__dict__.setdefault("_lookup", Lookup.of(index))
     parts = [_find_buffer(index, lookup, data, offsets) for data, offsets in utf8_of(texts)]
     if not parts:
-        return LeakMatches(np.empty(0, np.int16), np.empty(0, np.int32))
-    return LeakMatches(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        return np.empty(0, np.int16), np.empty(0, np.int32)
+    set_indices, nums_matches = zip(*parts, strict=True)
+    return np.concatenate(set_indices), np.concatenate(nums_matches)
 
 
 def _find_buffer(
-    index: "LeakIndex", lookup: Lookup, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
+    index: Index, lookup: Lookup, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int32]]:
     num_texts = len(offsets) - 1
     set_index, num_matches = np.full(num_texts, -1, np.int16), np.zeros(num_texts, np.int32)

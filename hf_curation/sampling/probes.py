@@ -10,32 +10,15 @@ distance.
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from hf_curation.sampling.characters import NUM_FOLDED, SPACE, Counts, character_table
 from hf_curation.sampling.leakage_words import BASE, MASK, has_numba, mix, mix_all
 
-Counts = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.uint32]
-
 DEFAULT_BUCKETS: Final = 10_000
-NUM_FOLDED: Final = 0x40000
-SPACE: Final = 32
 HASH_VERSION: Final = 1
-
-
-@cache
-def character_table() -> Codes:
-    """Return what each code point counts as: itself in lower case, a space for any white space; uint32[262144].
-
-    Code points above the table count as themselves.
-    """
-    characters = map(chr, range(NUM_FOLDED))
-    folded = (SPACE if one.isspace() else ord(one.lower()[0]) for one in characters)
-    return np.fromiter(folded, np.uint32, NUM_FOLDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

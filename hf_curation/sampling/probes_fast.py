@@ -7,9 +7,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from hf_curation.sampling.characters import NUM_FOLDED, SPACE, Codes, Counts, character_table
 from hf_curation.sampling.leakage_fast import decode, mix_word
 from hf_curation.sampling.leakage_words import BASE
-from hf_curation.sampling.probes import NUM_FOLDED, SPACE, Codes, Counts, character_table
 from hf_curation.sampling.utf8 import utf8_of
 
 _BASE, _U0, _U1, _U32 = np.uint64(BASE), np.uint64(0), np.uint64(1), np.uint64(32)

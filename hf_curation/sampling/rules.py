@@ -25,6 +25,7 @@ from math import isfinite
 from typing import Any
 
 from hf_curation.sampling.budget import Budget, exact_share
+from hf_curation.sampling.keys import DEFAULT_TEMPERATURE
 
 MAX_REPEATS_LIMIT = 1000
 
@@ -37,7 +38,7 @@ class ChoiceRules:
     """How much; text is parsed ("1%", "2e9 tokens", "5000 documents"). A share is of what is not excluded."""
     seed: int = 0
     """Of all noise."""
-    temperature: float = 0.1
+    temperature: float = DEFAULT_TEMPERATURE
     """Above 0, in nats of the log weight. Towards 0 the choice is the top of the list, far up it is random."""
     clip: float | None = None
     """Scaled log weights are held within plus and minus this; keeps a few odd documents from being certain."""

@@ -13,7 +13,7 @@ from hf_curation.sampling.plain import PlainFeaturizer
 
 def test_without_numba_the_plain_one_takes_over(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "numba", None)
-    with caplog.at_level(logging.INFO, "hf_curation.sampling.features"):
+    with caplog.at_level(logging.INFO, "hf_curation.sampling.loading"):
         featurizer = load_featurizer(FeatureSpec())
     assert isinstance(featurizer, PlainFeaturizer)
     assert "numba is not installed" in caplog.text

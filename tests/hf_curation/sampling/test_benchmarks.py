@@ -238,5 +238,5 @@ def test_the_hub_is_asked_by_the_registered_name(monkeypatch: pytest.MonkeyPatch
     assert list(target_texts("benchmark:openbookqa")) == [("openbookqa", "A hot thing is steam")]
     assert asked == [("allenai/openbookqa", "main", "train")]
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ImportError, match=r"pip install 'hf-curation\[train\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'hf-curation\[select\]'"):
         load_benchmark("piqa", "train")

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_curation.sampling.evidence import ALL_TARGETS, Asked, Evidence, assemble, leak_report
-from hf_curation.sampling.features import Featurizer, TextSizes, load_featurizer
+from hf_curation.sampling.features import Featurizer, TextSizes
 from hf_curation.sampling.groups import GroupCounts, load_groups, merged, save_groups
 from hf_curation.sampling.keys import stable_hash64
 from hf_curation.sampling.leakage import LeakIndex
+from hf_curation.sampling.loading import load_featurizer
 from hf_curation.sampling.measures import LogSums, Overlap, effective_sample_size, kl_divergence, kl_reduction
 from hf_curation.sampling.probes import CharNgrams
 from hf_curation.sampling.samples import DocumentSample, SampleDocument

@@ -144,7 +144,11 @@ def _facts_of_model(plan: SelectPlan) -> dict[str, Any]:
     from hf_curation.sampling.importance import ImportanceModel  # noqa: PLC0415 - loads kernels for nothing otherwise
 
     model = ImportanceModel.load(plan.scored("model.npz"))
-    return {"sha256": model.digest, "targets": list(model.target_names), **model.facts}
+    return {"sha256": model.digest, "targets": list(model.target_names)} | {
+        name: value
+        for name, value in model.facts.items()
+        if name != "features"  # in `config`, without a local folder
+    }
 
 
 def _amount(amount: Any) -> dict[str, int]:  # noqa: ANN401 - sampling.choice.Amount

@@ -48,8 +48,8 @@ class TextSet:
         return {"origin": self.origin, "text_key": self.keys.text, "fingerprint": self.source.fingerprint}
 
     def readings(self, num_tasks: int, group: int = 0) -> list[Reading]:
-        """Return what each of some tasks reads of it."""
-        dealt = deal_spans(self.source, num_tasks)
+        """Return what each of some tasks reads of it; one that is not written yet is one task's."""
+        dealt = deal_spans(self.source, num_tasks if self.path is None else 1)
         return [Reading(source=self.source, spans=spans, keys=self.keys, group=group) for spans in dealt]
 
 

@@ -49,7 +49,13 @@ def test_test_splits_are_held_out_by_default(select, raw, benchmark_folder, rows
     from datatrove_steps.importance import inputs
 
     monkeypatch.setitem(inputs._TASK_BYTES, True, 50)  # as if the questions were many: they cannot be cut unwritten
-    options = {"raw": raw, "targets": "benchmark:piqa", "text_key": "body", "benchmark_folder": benchmark_folder}
+    options = {
+        "raw": raw,
+        "tasks": 2,
+        "targets": "benchmark:piqa",
+        "text_key": "body",
+        "benchmark_folder": benchmark_folder,
+    }
     folder = select(**options)
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["excluded"] == {"contaminated": 1}

@@ -1,9 +1,9 @@
 """A run that is killed, again and again, ends with the files of a run that was not.
 
+Here the command is started as people start it; `test_kill_drill` kills more, of all commands, in less time.
 `HF_CURATION_KILLS=200 pytest tests/e2e/test_refine_kills.py` for a campaign; a few kills by default.
 """
 
-import json
 import os
 import random
 import signal
@@ -18,23 +18,14 @@ pytestmark = pytest.mark.slow
 NUM_KILLS = int(os.environ.get("HF_CURATION_KILLS", "3"))
 KINDS = ("launcher", "group", "term", "interrupt", "worker", "worker")
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "recipes" / "benchmarks"))
+from killing import contents, descendants, write_pages  # noqa: E402 - a recipe's, not a package's
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """240 pages with menus, a few bad records among them."""
-    path = tmp_path_factory.mktemp("kills") / "pages.jsonl"
-    rng = random.Random(0)  # noqa: S311
-    words = ["the", "sea", "was", "calm", "and", "ships", "went", "out", "while", "gulls", "cried", "over", "walls"]
-
-    def page(i):
-        sentences = [" ".join(rng.choices(words, k=rng.randint(8, 60))) for _ in range(rng.randint(3, 40))]
-        menu = rng.sample(["Home", "Login", "Cart (0)", "Share on Facebook", "Cookie settings"], 3)
-        return {"id": i, "text": "\n".join([*menu, *sentences, *menu]), "url": f"https://example.org/{i}"}
-
-    lines = [json.dumps(page(i)) if i % 50 else "not json" for i in range(245)]
-    path.write_text("\n".join(lines))
-    return path
+    return write_pages(tmp_path_factory.mktemp("kills") / "pages.jsonl")
 
 
 def command(pages, out):
@@ -47,20 +38,6 @@ def launch(pages, out):
     return subprocess.Popen(
         command(pages, out), env=env, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-
-
-def contents(folder):
-    paths = [path for path in folder.rglob("*") if path.is_file() and "logs" not in path.relative_to(folder).parts]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
-def descendants(pid):
-    """Processes that come from `pid`, the youngest last (Linux only)."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += [int(child), *descendants(int(child))]
-    return found
 
 
 def strike(process, folder, kind, delay):

@@ -10,6 +10,8 @@ import time
 import pytest
 
 from datatrove_steps.executors import LocalRanks, RanksFailedError
+from hf_curation.files.lock import is_locked
+from hf_curation.files.rank_logs import failure_in
 
 STEPS = """
 import os, signal, time
@@ -144,3 +146,26 @@ def test_what_depends_on_a_failed_run_does_not_run(make, tmp_path):
     with pytest.raises(RanksFailedError):
         second.run()
     assert not (tmp_path / "second").exists()
+
+
+def test_torn_statistics_of_a_killed_rank_stop_no_later_launch(make, tmp_path):
+    make({}, workers=1).run()
+    (tmp_path / "logs" / "stats" / "00002.json").write_text("")
+    (tmp_path / "logs" / "stats" / "00003.json").write_text('[{"name": "st')
+    stats = make({}, workers=1).run()
+    assert stats.stats[0].stats["ran"].total == 3
+
+
+def test_the_log_of_a_killed_rank_ends_with_what_it_died_of(make, tmp_path):
+    with pytest.raises(RanksFailedError):
+        make({1: "kill"}).run()
+    last = (tmp_path / "logs" / "logs" / "task_00001.log").read_text().splitlines()[-1]
+    assert failure_in(last) == "its process was killed by SIGKILL; out of memory?"
+
+
+def test_a_launcher_holds_its_logs(make, tmp_path):
+    executor, seen = make({}, workers=1), []
+    executor.mark_rank_as_completed = lambda rank: seen.append(is_locked(tmp_path / "logs"))
+    executor.run()
+    assert seen == [True] * 5
+    assert not is_locked(tmp_path / "logs")

@@ -2,7 +2,7 @@ import pytest
 
 from hf_curation.files.accounts import ConservationError, StageAccount
 from hf_curation.files.atomic import write_whole
-from hf_curation.files.lock import lock_folder
+from hf_curation.files.lock import is_locked, lock_folder
 from hf_curation.files.manifest import InputShare, Manifest, OutputFile, check_run, finished_ranks, manifest_path
 from hf_curation.files.plans import Plan, claim_folder, code_digest
 from hf_curation.files.sources import Source, SourceFile
@@ -120,6 +120,8 @@ def test_a_whole_run_is_checked(tmp_path, finish):
         check_run(run, plan)
     finish(plan, 1)
     assert [manifest.rank for manifest in check_run(run, plan)] == [0, 1]
+    (run / "data" / "00001.parquet.0a1b2c3d.part").write_bytes(b"of an attempt that was killed")
+    assert len(check_run(run, plan)) == 2
     (run / "data" / "extra.parquet").write_bytes(b"who am I")
     with pytest.raises(ValueError, match=r"data/extra.parquet .* is in no manifest"):
         check_run(run, plan)
@@ -162,3 +164,11 @@ def test_a_run_killed_at_its_first_write_is_taken_up(tmp_path):
     plan = Plan(step="s", config={}, world_size=1, inputs=[], input_fingerprint="f", versions={})
     claim_folder(tmp_path / "run", plan)
     assert (tmp_path / "run" / "plan.json").exists()
+
+
+def test_looking_at_a_lock_keeps_nobody_out(tmp_path):
+    assert not is_locked(tmp_path / "not there")
+    for _ in range(3):
+        assert not is_locked(tmp_path)
+        with lock_folder(tmp_path):
+            assert is_locked(tmp_path)

@@ -19,6 +19,7 @@ from typing import Any
 
 import multiprocess  # type: ignore[import-untyped]
 from datatrove.executor.local import LocalPipelineExecutor
+from datatrove.io import DataFolder
 from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 from multiprocess.connection import wait  # type: ignore[import-untyped]
@@ -69,7 +70,7 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
             self.save_executor_as_json()
         logger.info(f"{len(ranks)} of {self.tasks} tasks to run")
         failures = self._run_here(ranks) if self.workers == 1 else self._run_in_processes(ranks)
-        stats = self._merge_stats()
+        stats = merge_stats(self.logging_dir)
         if failures:
             raise RanksFailedError(failures, self.tasks)
         return stats
@@ -129,24 +130,25 @@ class LocalRanks(LocalPipelineExecutor):  # type: ignore[misc]
         with self.logging_dir.open(f"logs/task_{rank:05d}.log", "a") as file:
             file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S.000} | ERROR    | {__name__}:_note_death:0 - {cause}\n")
 
-    def _merge_stats(self) -> PipelineStats:
-        """Add up the statistics of all complete ranks, of this launch and of earlier ones, and save them.
 
-        datatrove writes them in place, after the rank has its manifest: those of a rank that was killed in between
-        are torn, and stay so. They are for the eye; what counts is in manifests.
-        """
-        total = PipelineStats()
-        for path in self.logging_dir.list_files("stats") if self.logging_dir.exists("stats") else ():
-            with self.logging_dir.open(path, "r") as file:
-                try:
-                    stats = json.load(file)
-                except ValueError:
-                    logger.warning(f"{path} is torn; statistics are without it")
-                    continue
-            total = total + PipelineStats.from_json(stats)
-        with self.logging_dir.open("stats.json", "w") as file:
-            total.save_to_disk(file)
-        return total
+def merge_stats(logging_dir: DataFolder) -> PipelineStats:
+    """Add up the statistics of all complete ranks, of this launch and of earlier ones, and save them.
+
+    datatrove writes them in place, after the rank has its manifest: those of a rank that was killed in between are
+    torn, and stay so. They are for the eye; what counts is in manifests.
+    """
+    total = PipelineStats()
+    for path in logging_dir.list_files("stats") if logging_dir.exists("stats") else ():
+        with logging_dir.open(path, "r") as file:
+            try:
+                stats = json.load(file)
+            except ValueError:
+                logger.warning(f"{path} is torn; statistics are without it")
+                continue
+        total = total + PipelineStats.from_json(stats)
+    with logging_dir.open("stats.json", "w") as file:
+        total.save_to_disk(file)
+    return total
 
 
 def _run_rank(executor: LocalRanks, rank: int, slot: int, question: Any) -> None:  # noqa: ANN401 - a pipe's end

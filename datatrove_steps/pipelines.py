@@ -173,13 +173,13 @@ def executors_of(
         workers = min(workers or _num_processors(), plan.world_size)
         ranks = LocalRanks(pipeline, tasks=plan.world_size, workers=workers, logging_dir=str(logs))
         return LocalRanks([finish], tasks=1, workers=1, logging_dir=str(logs / "finish"), depends=ranks)
-    from datatrove.executor.slurm import SlurmPipelineExecutor  # noqa: PLC0415 - half a second, for clusters only
+    from datatrove_steps.slurm_ranks import SlurmRanks  # noqa: PLC0415 - half a second, for clusters only
 
     # Without this, a failed task leaves the last job pending for ever.
     shared = {**slurm, "sbatch_args": {"kill-on-invalid-dep": "yes", **slurm.get("sbatch_args", {})}}
-    ranks = SlurmPipelineExecutor(
+    ranks = SlurmRanks(
         pipeline, tasks=plan.world_size, workers=workers or -1, logging_dir=str(logs), job_name=plan.step, **shared
     )
-    return SlurmPipelineExecutor(
+    return SlurmRanks(
         [finish], tasks=1, logging_dir=str(logs / "finish"), job_name=f"{plan.step}-finish", depends=ranks, **shared
     )

@@ -157,7 +157,7 @@ def test_on_slurm_by_one_argument(config):
     slurm = {"time": "1:00:00", "partition": "cpu", "venv_path": "/venv/bin/activate"}
     finish = tokenize_documents(config(tasks=4), slurm=slurm)
     ranks = finish.depends
-    assert (type(ranks).__name__, ranks.tasks, ranks.job_name) == ("SlurmPipelineExecutor", 4, "tokenize")
+    assert (type(ranks).__name__, ranks.tasks, ranks.job_name) == ("SlurmRanks", 4, "tokenize")
     assert (finish.tasks, finish.job_name) == (1, "tokenize-finish")
     assert isinstance(tokenize_documents(config(tasks=4)), LocalRanks)
 

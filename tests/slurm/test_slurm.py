@@ -61,7 +61,10 @@ def test_refine_and_tokenize(command, pages, tmp_path, contents, make_byte_token
         assert contents(tmp_path / f"{verb}-there") == contents(tmp_path / f"{verb}-here")
         status = read_status(tmp_path / f"{verb}-there")
         assert (status.state, status.on_slurm, status.is_at_work) == ("finished", True, False)
-        assert len(list((tmp_path / f"{verb}-there" / "logs" / "slurm_logs").glob("*_1.out"))) == 1, "two ranks a job"
+        logs = tmp_path / f"{verb}-there" / "logs"
+        assert len(list((logs / "slurm_logs").glob("*_*.out"))) == 2, "two ranks in one job, the third in another"
+        reader = json.loads((logs / "stats.json").read_text())[0]
+        assert reader["stats"]["documents"]["total"] == 40, "ranks of one job do not count each other's documents"
 
 
 def test_select(command, pages, tmp_path, contents):

@@ -39,6 +39,8 @@ def table(status: "RunStatus") -> list[str]:
     """Return the lines that a person reads."""
     where = "on Slurm" if status.on_slurm else "on this machine"
     lines = [f"{status.step}, {where}: {status.state}"]
+    if not status.has_queue:
+        lines.append("there is no squeue here: what has begun and not failed is shown as running")
     lines.append(f"{'pass':<14}{'tasks':>7}{'finished':>10}{'running':>9}{'failed':>8}{'waiting':>9}  documents")
     for stage in status.stages:
         counts = [len(stage.finished), len(stage.running), len(stage.failed), len(stage.waiting)]
@@ -58,15 +60,11 @@ def hint(status: "RunStatus") -> str:
     """Return what to do next, in one line."""
     if status.state == "finished":
         return f"Hint: hf-curation report {status.folder} --html report.html" if status.step != "tokenize" else "done"
-    if status.is_at_work:
-        return "Hint: it goes on by itself" + (
-            "; what failed is run by the same command again, once the rest is through"
-            if status.state == "failed"
-            else ""
-        )
-    again = f"again:\n  {status.command}" if status.command else "the same command again"
-    logs = status.folder / "logs"
-    return f"Hint: what is finished stays, the rest is run by {again}\nLogs: {logs}"
+    if status.is_at_work and status.state != "failed":
+        return "Hint: it goes on by itself"
+    when = "once the rest is through, run" if status.is_at_work else "what is finished stays; for the rest, run"
+    again = f":\n  {status.command}" if status.command else " the same command again"
+    return f"Hint: {when}{again}\nLogs: {status.folder / 'logs'}"
 
 
 def _documents(stage: "StageStatus") -> str:

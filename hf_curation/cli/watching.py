@@ -140,7 +140,8 @@ def _command() -> Iterator[str]:
     from hf_curation.cli.main import VERBS
 
     if sys.argv[1:2] and sys.argv[1] in VERBS:
-        yield re.sub(r"(//[^/\s:@]*):[^@/\s]*@", r"\1:***@", shlex.join(["hf-curation", *sys.argv[1:]]))
+        command = f"{shlex.join(['cd', os.getcwd()])} && {shlex.join(['hf-curation', *sys.argv[1:]])}"
+        yield re.sub(r"(//[^/\s:@]*):[^@/\s]*@", r"\1:***@", command)
 
 
 def _is_descriptor_2(stream: TextIO) -> bool:

@@ -119,7 +119,7 @@ def stage_jobs(logs: Path, queue: list[QueuedJob], launched: float) -> StageJobs
             if job.state in _RUNNING:
                 jobs.running[rank] = f"{job.job_id}_{job.index}"
             else:
-                jobs.pending[rank] = job.reason
+                jobs.pending[rank] = job.reason if job.reason not in ("", "None") else "its turn"
     return jobs
 
 

@@ -7,7 +7,8 @@ A rank is in one of four states:
 - failed: it has begun, and its log, its job's output or the absence of any process says that it ended
 - waiting: it has not begun in the last launch
 
-Who is at work is told by the locks that launchers hold, and for Slurm by the queue. What was done in launches before
+Who is at work is told by the locks that launchers hold, and for Slurm by the queue; where there is no `squeue`, what
+has begun and says no reason to have ended counts as running. What was done in launches before
 the last one counts as finished, and not towards the rate.
 """
 
@@ -69,6 +70,8 @@ class RunStatus:
     on_slurm: bool
     is_at_work: bool
     """Whether any process, or any job in the queue, is there to go on."""
+    has_queue: bool
+    """Whether Slurm's queue was asked, where the run is on Slurm."""
     stages: list[StageStatus]
     command: str | None
     """With which the last launch was made."""
@@ -102,7 +105,8 @@ class RunStatus:
             for stage in self.stages
         ]
         facts = {"folder": str(self.folder), "step": self.step, "state": self.state, "on_slurm": self.on_slurm}
-        return facts | {"is_at_work": self.is_at_work, "command": self.command, "stages": stages}
+        facts |= {"is_at_work": self.is_at_work, "has_queue": self.has_queue}
+        return facts | {"command": self.command, "stages": stages}
 
 
 def read_status(folder: Path, *, queue: Sequence[QueuedJob] | None = None, now: float | None = None) -> RunStatus:
@@ -127,14 +131,16 @@ def read_status(folder: Path, *, queue: Sequence[QueuedJob] | None = None, now: 
     on_slurm = any((place / "ranks_to_run.json").exists() for place in places.values())
     jobs_known = queue if queue is not None else read_queue() if on_slurm else []
     is_locked_now = any(is_locked(place) for place in (folder, *places.values()))
-    reader = _Reader(folder, plan, list(jobs_known or ()), on_slurm and not is_locked_now, is_locked_now)
+    on_slurm = on_slurm and not is_locked_now
+    reader = _Reader(folder, plan, list(jobs_known or ()), on_slurm, is_locked_now, has_queue=jobs_known is not None)
     stages = [reader.stage(name, places[name], time.time() if now is None else now) for name in names]
     has_jobs = any(stage.running or any(stage.waiting.values()) for stage in stages)
     return RunStatus(
         folder=folder,
         step=plan["step"],
-        on_slurm=reader.on_slurm,
-        is_at_work=is_locked_now or (reader.on_slurm and has_jobs),
+        on_slurm=on_slurm,
+        is_at_work=is_locked_now or (on_slurm and has_jobs),
+        has_queue=jobs_known is not None,
         stages=stages,
         command=_last_command(logs / "stderr.log"),
     )
@@ -158,6 +164,7 @@ class _Reader:
     queue: list[QueuedJob]
     on_slurm: bool
     has_launcher: bool
+    has_queue: bool
     corpus: int = 0
     """Documents of the corpus, once a pass has counted all of them."""
     launched: float = 0.0
@@ -211,7 +218,7 @@ class _Reader:
 
     def _place(self, stage: StageStatus, rank: int, log: RankLog | None, jobs: StageJobs) -> None:
         """Enter a rank that is not finished."""
-        is_worked_on = rank in jobs.running if self.on_slurm else self.has_launcher
+        is_worked_on = rank in jobs.running or not self.has_queue if self.on_slurm else self.has_launcher
         if rank in jobs.pending:  # also one that failed, and was put back into the queue
             stage.waiting[rank] = jobs.pending[rank]
         elif log is not None and log.failure:

@@ -80,7 +80,7 @@ def test_nobody_at_work(run, status_of):
     assert (code, facts["state"], facts["is_at_work"]) == (1, "failed", False)
     assert facts["stages"][0]["failed"] == {"1": STOPPED}
     assert facts["stages"][0]["waiting"] == {"2": ""}
-    assert "the rest is run by the same command again" in told
+    assert "for the rest, run the same command again" in told
 
 
 def test_at_work(run):
@@ -118,7 +118,7 @@ def test_a_failed_task_its_reason_and_the_command(tmp_path, status_of, monkeypat
     assert facts["stages"][0]["failed"] == {"1": reason}
     assert "b.jsonl.gz" in reason
     assert f"task 1 of refine failed: {reason}" in told
-    assert f"again:\n  hf-curation {' '.join(command)}\n" in told
+    assert f"for the rest, run:\n  cd {os.getcwd()} && hf-curation {' '.join(command)}\n" in told
 
 
 def test_passwords_of_the_command_are_not_kept(tmp_path, monkeypatch):
@@ -171,6 +171,15 @@ def test_a_queue(submitted):
     assert refine.running == {1: "12_0"}
     assert refine.waiting == {2: "job 12_0", 3: "JobArrayTaskLimit"}
     assert finish.waiting == {0: ""}, "the job of the finish is in the queue, but nothing says what it runs"
+
+
+def test_a_run_on_slurm_seen_from_where_slurm_is_not(submitted, monkeypatch, status_of):
+    monkeypatch.setattr("hf_curation.files.status.read_queue", lambda: None)
+    (submitted / "logs" / "logs" / "task_00001.log").write_text("2026-01-01 00:00:00.000 | INFO | x:y:1 - begins\n")
+    code, facts, told = status_of(submitted)
+    assert (code, facts["state"], facts["has_queue"]) == (0, "running", False)
+    assert list(facts["stages"][0]["running"]) == ["1"]
+    assert "there is no squeue here" in told
 
 
 def test_jobs_that_ended_without_a_log(submitted):

@@ -38,12 +38,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from character_tokenizer import make_tokenizer
-from killing import Trap, descendants, digests, ids_of, is_alive, quiet, write_pages
+from killing import Stage, Tally, Trap, descendants, digests, ids_of, is_alive, quiet, write_pages
 
 KINDS = ("group", "launcher", "worker", "rename")
 COMMANDS = ("refine", "select", "tokenize")
@@ -115,19 +115,6 @@ def run_command(command: str, arguments: list[str], output: Path, workers: int =
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A pass of a command, the folder as it is before it, and what it takes undisturbed."""
-
-    name: str
-    before: Path
-    logs: str
-    """Of the pass, in the run's folder."""
-    seconds: float
-    num_calls: int
-    """Calls of `fsync` and rename."""
-
-
-@dataclass(frozen=True)
 class Clean:
     """A run that nobody touched."""
 
@@ -181,21 +168,6 @@ def passes(command: str, arguments: list[str], output: Path) -> Iterator[tuple[s
     for executor in chain:
         name = Path(executor.logging_dir.path).name
         yield f"{command}/{name}", f"logs/{name}", executor
-
-
-@dataclass
-class Tally:
-    """What the drill has found so far."""
-
-    stages: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    found: Counter[str] = field(default_factory=Counter)
-
-    def figures(self) -> dict[str, Any]:
-        """Return the last line."""
-        kinds = ("lost", "doubled", "differences", "torn")
-        figures = {"kills": self.stages.total(), **{kind: self.found[kind] for kind in kinds}}
-        return figures | {"runs": self.found["runs"], "stages": dict(self.stages), "kinds": dict(self.kinds)}
 
 
 def run_killed(folder: Path, clean: Clean, stage: Stage, trap: Trap, rng: random.Random, tally: Tally) -> None:

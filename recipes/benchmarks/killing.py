@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,34 @@ def quiet(path: Path) -> Iterator[None]:
         for at, before in enumerate(saved, 1):
             os.dup2(before, at)
             os.close(before)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A pass of a command, the folder as it is before it, and what it takes undisturbed."""
+
+    name: str
+    before: Path
+    logs: str
+    """Of the pass, in the run's folder."""
+    seconds: float
+    num_calls: int
+    """Calls of `fsync` and rename."""
+
+
+@dataclass
+class Tally:
+    """What the drill has found so far."""
+
+    stages: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the last line."""
+        kinds = ("lost", "doubled", "differences", "torn")
+        figures = {"kills": self.stages.total(), **{kind: self.found[kind] for kind in kinds}}
+        return figures | {"runs": self.found["runs"], "stages": dict(self.stages), "kinds": dict(self.kinds)}
 
 
 class Trap:

@@ -30,7 +30,7 @@ from datatrove_steps.refine_plan import default_tasks
 from datatrove_steps.tables import Schema
 from datatrove_steps.tokenize import TokenizeDocuments
 from hf_curation.files.accounts import add_stages
-from hf_curation.files.atomic import write_json
+from hf_curation.files.atomic import remove_parts, write_json
 from hf_curation.files.manifest import Manifest, check_run
 from hf_curation.files.plans import Plan, claim_folder
 from hf_curation.files.sources import Source, find_source, fingerprint, limit_records
@@ -159,6 +159,7 @@ class FinishStore(PipelineStep):  # type: ignore[misc]
         yield from data or ()
         with self.track_time("run"):
             manifests = check_run(self.output_folder, self.plan)
+            remove_parts(self.output_folder)  # of attempts that were killed
             shards = [_shard(manifest) for manifest in manifests]
             write_store_index(
                 self.output_folder, shards, tokenizer=self.tokenizer, vocabulary_sha256=self.vocabulary_sha256

@@ -165,11 +165,11 @@ def _executor(
     if slurm is None:
         workers = min(workers or _num_processors(), tasks)
         return _WarmRanks([step], tasks=tasks, workers=workers, logging_dir=str(logs), depends=depends)
-    from datatrove.executor.slurm import SlurmPipelineExecutor  # noqa: PLC0415 - half a second, for clusters only
+    from datatrove_steps.slurm_ranks import SlurmRanks  # noqa: PLC0415 - half a second, for clusters only
 
     # Without this, a failed task leaves the jobs behind it pending for ever.
     shared = {**slurm, "sbatch_args": {"kill-on-invalid-dep": "yes", **slurm.get("sbatch_args", {})}}
-    return SlurmPipelineExecutor(
+    return SlurmRanks(
         [step],
         tasks=tasks,
         workers=workers or -1,

@@ -165,7 +165,10 @@ def select(work: Path, name: str, budget: str, **options: Any) -> None:  # noqa:
 
 
 def draw_report(run: Path, html: Path) -> None:
-    subprocess.run([sys.executable, "-m", "hf_curation.cli", "report", str(run), "--html", str(html)], check=True)
+    from hf_curation.cli.main import main
+
+    if main(["report", str(run), "--html", str(html)]):
+        raise SystemExit(f"no report of {run}")
 
 
 def sources_of(work: Path) -> dict[str, dict[str, float]]:

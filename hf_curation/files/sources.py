@@ -166,7 +166,7 @@ def _source(fs: Any, base: str, found: dict[str, Any], url: str, *, explicit: bo
     skipped: list[str] = []
     for path, info in found.items():
         name = path.removeprefix(base).lstrip("/")
-        if info["type"] != "file" or any(part.startswith((".", "_")) for part in name.split("/")[:-1]):
+        if not _is_file(path, info) or any(part.startswith((".", "_")) for part in name.split("/")[:-1]):
             continue
         if explicit or (is_readable(name) and not Path(name).name.startswith((".", "_"))):
             files.append(SourceFile(name, int(info.get("size") or 0)))
@@ -177,6 +177,21 @@ def _source(fs: Any, base: str, found: dict[str, Any], url: str, *, explicit: bo
         raise ValueError(f"no .jsonl, .jsonl.gz, .jsonl.zst or .parquet file at {url}{seen}")
     root = base if "://" not in url else str(fs.unstrip_protocol(base))
     return Source(root, tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(skipped)))
+
+
+def _is_file(path: str, info: dict[str, Any]) -> bool:
+    """Return whether a listed path is a file; a listing calls symbolic links neither file nor folder.
+
+    Raises:
+        ValueError: for a link to a folder, whose files the listing leaves out, or to nothing.
+    """
+    if not info.get("islink"):
+        return bool(info["type"] == "file")
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a link to a folder, and links to folders are not followed; name that folder")
+    if not os.path.isfile(path):
+        raise ValueError(f"{path} is a link that leads nowhere; mend or remove it")
+    return True
 
 
 def _names_of_run(fs: Any, folder: str, url: str) -> list[str] | None:  # noqa: ANN401

@@ -166,3 +166,22 @@ def test_a_run_of_ours_is_read_by_its_manifests(tmp_path):
     (run / "data" / "00000.parquet").unlink()
     with pytest.raises(ValueError, match=r"00000\.parquet is in a manifest and not in the folder"):
         find_source(run)
+
+
+def test_links_to_files_are_read_and_links_to_folders_refused(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/a.jsonl").write_text('{"text": "whales"}\n')
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    (pool / "link.jsonl").symlink_to(tmp_path / "far/a.jsonl")
+    source = find_source(pool)
+    assert [(file.name, file.num_bytes) for file in source.files] == [("link.jsonl", 19)]
+    with source.open(source.files[0]) as stream:
+        assert b"whales" in stream.read()
+    (pool / "sub").symlink_to(tmp_path / "far")
+    with pytest.raises(ValueError, match=r"sub is a link to a folder.*name that folder"):
+        find_source(pool)
+    (pool / "sub").unlink()
+    (pool / "gone.jsonl").symlink_to(tmp_path / "nowhere.jsonl")
+    with pytest.raises(ValueError, match=r"gone.jsonl is a link that leads nowhere"):
+        find_source(pool)

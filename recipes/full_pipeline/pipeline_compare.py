@@ -1,6 +1,6 @@
 """What each step is worth to a model: bits per byte on held-out clean text, at equal bytes of training text.
 
-For every seed one small model (`proxy_models.py`, 1.2 million parameters) per choice: raw documents, refined ones, and
+For every seed one small model (`proxy_models.py`, 1.1 million parameters) per choice: raw documents, refined ones, and
 refined and selected ones; one tokenizer for all, trained on the raw ones; an equal number of bytes, drawn at random.
 What is shown beside the means is the difference to raw, paired by seed, with its 95 % interval by Student's t. A model
 this small ranks texts; it is no claim about larger ones.

@@ -162,6 +162,9 @@ class Config:
             raise ValueError(f"{min(both)} is both in only and in skip; say one")
         if self.executor == "slurm" and (missing := {"time", "partition"} - self.slurm.keys()):
             raise ValueError(f"executor: slurm needs slurm.{' and slurm.'.join(sorted(missing))}")
+        for section in ("slurm", "sbatch"):
+            if not isinstance(time := getattr(self, section).get("time", ""), str):
+                raise ValueError(f'{section}.time must be text, got {time}: in a file "4:00:00" with quotes')
         if self.model.tokenizer != Model().tokenizer:
             raise ValueError("model.tokenizer is what the stages before it made; set tokenizer.base")
         if self.training["output_dir"] != TRAINING["output_dir"]:

@@ -151,6 +151,7 @@ def test_stages_are_left_out_and_run_alone(recipe, corpus, capsys):
         (["--only", "slect"], "there is no stage 'slect'"),
         (["--only", "select", "--skip", "select"], "both in only and in skip"),
         (["--executor", "slurm"], r"slurm\.partition and slurm\.time"),
+        (["--executor", "slurm", "--slurm.partition", "cpu", "--slurm.time", "1:00:00"], "with quotes"),
         (["--skip", "adapt"], "adapt is skipped"),
         (["--temperature", "-1"], "temperature"),
         (["--output_dir", "x"], "set output"),
@@ -190,3 +191,23 @@ def test_on_slurm_the_same_plan_is_submitted_and_waited_for(recipe, corpus, monk
     assert training[:4] == ["sbatch", "--wait", "--output=train.log", "--nodes=2"]
     assert training[-1] == "train.yaml"
     assert Path(training[-2]).name == "train.sbatch"
+
+
+@pytest.mark.slow
+def test_a_stage_that_failed_on_slurm_is_told_and_not_waited_for(recipe, tmp_path, monkeypatch):
+    import pipeline_stages
+
+    from hf_curation.files import status
+
+    states = iter([True, True, False])
+
+    class Told:
+        step, state = "refine", "failed"
+
+        def __init__(self):
+            self.is_at_work = next(states)
+
+    monkeypatch.setattr(status, "read_status", lambda folder: Told())
+    with pytest.raises(RuntimeError, match="refine on Slurm: failed; see `hf-curation status"):
+        pipeline_stages.wait_for(tmp_path, poll_s=0)
+    assert next(states, None) is None

@@ -69,7 +69,7 @@ def adapt(config: Config, paths: "Paths") -> dict[str, Any]:
     sample: list[str] = []
 
     def texts() -> Iterator[str]:
-        for text in texts_of(target):
+        for text in texts_of(target, config.select.get("target_text_key") or "text"):
             if len(sample) < 500:
                 sample.append(text)
             yield text
@@ -131,7 +131,7 @@ def base_tokenizer(config: Config, paths: "Paths") -> str:
     if not (folder / "tokenizer.json").exists():
         from byte_bpe import train_tokenizer
 
-        texts = texts_of(paths.documents_of(before))
+        texts = texts_of(paths.documents_of(before), text_key_of(before, config))
         train_tokenizer(texts, int(name.removeprefix("train:"))).save_pretrained(folder)
     return str(folder)
 
@@ -205,11 +205,18 @@ def wait_for(output: Path, poll_s: float = POLL_S) -> None:
         time.sleep(poll_s)
 
 
-def texts_of(path: str | Path) -> Iterator[str]:
+def text_key_of(stage: str, config: Config) -> str:
+    """Return the column or key of the text in what a stage passes on; what we write has `text`."""
+    if stage != "read":
+        return "text"
+    return str(config.refine.get("text_key") or config.select.get("text_key") or "text")
+
+
+def texts_of(path: str | Path, text_key: str = "text") -> Iterator[str]:
     """Yield the texts of JSONL or Parquet."""
     from datatrove_steps import ReadDocuments
 
-    for doc in ReadDocuments(path).run():
+    for doc in ReadDocuments(path, text_key=text_key).run():
         yield doc.text
 
 

@@ -172,7 +172,7 @@ def test_on_slurm_the_same_plan_is_submitted_and_waited_for(recipe, corpus, monk
     from hf_curation.config import resolve
 
     words = command(
-        corpus, "--executor", "slurm", "--slurm.time", "1:00:00", "--slurm.partition", "cpu", "--nodes", "2"
+        corpus, "--executor", "slurm", "--slurm.time", "'1:00:00'", "--slurm.partition", "cpu", "--nodes", "2"
     )
     config = resolve(recipe.Config, words[1], words[2:])
     seen = {}

@@ -30,6 +30,7 @@ class ProxySetting:
 
 def train_proxy(texts: Sequence[str], tokenizer: Any, seed: int, setting: ProxySetting) -> Any:  # noqa: ANN401
     """Return a model trained on one pass over `texts`."""
+    torch.set_num_threads(1)  # several runs beside one another; two threads on a busy machine are slower than one
     rows = rows_of(texts, tokenizer, seed, setting.seq_len)
     model = make_model(tokenizer, seed, hidden=setting.hidden, layers=setting.layers)
     optimizer = torch.optim.AdamW(model.parameters(), lr=setting.learning_rate, betas=(0.9, 0.95), weight_decay=0.1)

@@ -165,6 +165,17 @@ def test_mistakes_are_told_before_anything_is_run(recipe, corpus, words, message
 
 
 @pytest.mark.slow
+def test_models_are_compared_on_equal_bytes_of_passages(recipe):
+    from pipeline_compare import passages, shuffled, up_to
+
+    texts = ["one\ntwo\n\nthree", "é" * 30, ""]
+    pieces = passages(texts, 6)
+    assert pieces == ["one\ntwo", "\nthree", "é" * 30, ""]
+    assert sorted(shuffled(pieces, 1)) == sorted(pieces)
+    assert sum(len(piece.encode()) for piece in up_to(pieces, 20)) in (19, 20), "at most one cut character is lost"
+
+
+@pytest.mark.slow
 def test_on_slurm_the_same_plan_is_submitted_and_waited_for(recipe, corpus, monkeypatch):
     import pipeline_stages
     import pipeline_training

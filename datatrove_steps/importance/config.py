@@ -1,5 +1,6 @@
 """What a selection is asked for."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +69,8 @@ class SelectConfig:
     seed: int = 0
     """Of all noise."""
     held_out: tuple[str, ...] = ()
-    """Test texts that no chosen document may hold a passage of: paths, or `benchmark:NAME` for its test splits."""
+    """Test texts that no chosen document may hold a passage of: paths, or `benchmark:NAME` for its test splits. One
+    string is one of them."""
     decontaminate: bool | None = None
     """None: where something is held out or a target is a benchmark, whose test splits are then held out."""
     leak_words: int = DEFAULT_N
@@ -93,6 +95,11 @@ class SelectConfig:
     """Remove what a run has written to `output` before."""
 
     def __post_init__(self) -> None:
+        for name in ("raw", "output", "features", "benchmark_folder", "weights_of"):
+            if isinstance(value := getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(value))
+        if isinstance(self.held_out, str | os.PathLike):
+            object.__setattr__(self, "held_out", (os.fspath(self.held_out),))
         for name in ("tasks", "workers", "limit", "leak_words"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -103,8 +110,6 @@ class SelectConfig:
             raise ValueError(f"output {self.output!r} is no local folder; write locally, then push it in one commit")
         if self.decontaminate is False and self.held_out:
             raise ValueError("held_out names texts to decontaminate against, and decontaminate is False; give one")
-        if self.source_key is None and (self.source_caps or self.source_quotas):
-            raise ValueError("source_caps and source_quotas need source_key, the column or key of the source")
         unknown = sorted(set(self.target_shares or ()) - set(self.named_targets))
         if unknown:
             raise ValueError(
@@ -120,9 +125,10 @@ class SelectConfig:
             ValueError: if there is no target, or two of one name.
         """
         if isinstance(self.targets, dict):
-            named = dict(self.targets)
+            named = {name: os.fspath(path) for name, path in self.targets.items()}
         else:
-            paths = [self.targets] if isinstance(self.targets, str) else list(self.targets)
+            several = [self.targets] if isinstance(self.targets, str | os.PathLike) else self.targets
+            paths = [os.fspath(path) for path in several]
             named = {_name_of(path): path for path in paths}
             if len(named) < len(paths):
                 raise ValueError("two targets have the same name; name them: NAME=PATH")

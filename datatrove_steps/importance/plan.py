@@ -87,6 +87,8 @@ def make_select_plan(config: SelectConfig) -> SelectPlan:
     scores = output if config.weights_of is None else Path(config.weights_of).expanduser().absolute()
     raw, targets, held_out = find_raw(config), find_targets(config, scores), find_held_out(config, scores)
     keys = Keys(text=config.text_key, id=config.id_key, source=config.source_key or _default_source_key(raw))
+    if keys.source is None and (config.source_caps or config.source_quotas):
+        raise ValueError("caps and quotas need source_key, the column or key of the source: RAW has no 'source'")
     tasks = config.tasks or _tasks_of(scores, output) or default_tasks(raw, uses_words=config.spec.uses_words)
     columns = weight_columns(config.lane_names, separate=config.separate)
     readings = [

@@ -79,7 +79,7 @@ class Budget:
         """
         if isinstance(text, Budget):
             return text
-        found = _BUDGET.fullmatch(text.strip().lower())
+        found = _BUDGET.fullmatch(text.strip().lower()) if isinstance(text, str) else None
         if found is None:
             raise ValueError(f"budget {text!r} is not understood; write {_FORMS}")
         number, scale, is_share = found["number"].replace("_", "").replace(",", ""), found["scale"], found["percent"]

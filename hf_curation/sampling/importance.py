@@ -226,7 +226,7 @@ def _checked_counts(target_counts_TB: Counts, raw_counts_B: Counts, spec: Featur
     if min(counts_TB.min(), raw_counts_B.min()) < 0:
         raise ValueError("counts of n-grams cannot be negative")
     if not raw_counts_B.any():
-        raise ValueError("the raw corpus holds no n-gram: is its text column empty?")
+        raise ValueError("the raw corpus holds no n-gram: is its text empty, or under another key (--text-key)?")
     for number, counts_B in enumerate(counts_TB):
         if not counts_B.any():
             raise ValueError(f"target {number} holds no n-gram: are its texts empty?")

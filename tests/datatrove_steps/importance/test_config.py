@@ -37,7 +37,7 @@ def test_targets_on_the_command_line(text, expected):
         ({"output": "s3://x"}, "is no local folder"),
         ({"preset": "best"}, "preset must be"),
         ({"features": "words", "revision": "main"}, "revision='main' belongs to a tokenizer"),
-        ({"source_caps": {"web": 0.5}}, "need source_key"),
+        ({"budget": 0.01}, "budget 0.01 is not understood; write '1%'"),
         ({"target_shares": {"nope": 1}}, "target_shares names 'nope', and the targets are target"),
         ({"decontaminate": False, "held_out": ["x"]}, "give one"),
         ({"order": 0}, "max_order must be"),
@@ -46,6 +46,15 @@ def test_targets_on_the_command_line(text, expected):
 def test_misuse(options, message):
     with pytest.raises(ValueError, match=message):
         make(**options)
+
+
+def test_paths_and_one_held_out_text_are_taken_as_they_are_meant(tmp_path):
+    made = make(raw=tmp_path, output=tmp_path / "out", targets=tmp_path / "sea.jsonl", held_out="test.jsonl")
+    assert (made.raw, made.output) == (str(tmp_path), str(tmp_path / "out"))
+    assert made.named_targets == {"sea": str(tmp_path / "sea.jsonl")}
+    assert made.held_out_sets == ("test.jsonl",)
+    assert make(held_out=tmp_path / "x").held_out_sets == (str(tmp_path / "x"),)
+    assert make(targets={"a": tmp_path}).named_targets == {"a": str(tmp_path)}
 
 
 def test_a_benchmark_is_held_out_by_default():

@@ -83,7 +83,7 @@ def test_another_budget_by_the_same_weights(select, capsys, tmp_path):
 
 def test_targets_with_shares_caps_and_quotas(select, capsys):
     targets = ("@sea.jsonl:0.5", "justice=@law.jsonl:0.5")
-    limits = ["--source-key", "source", "--cap", "sea=40%", "--quota", "law=0.5"]
+    limits = ["--cap", "sea=40%", "--quota", "law=0.5"]
     assert select("--separate", "--budget", "20 documents", *limits, "--json", targets=targets) == 0
     facts = json.loads(capsys.readouterr().out)
     assert set(facts["lanes"]) >= {"sea", "justice"}
@@ -100,7 +100,6 @@ def test_misuse_is_one_line(select, capsys):
         (["--budget", "5"], "budget '5' has no unit"),
         (["--cap", "sea"], "--cap takes SOURCE=SHARE"),
         (["--cap", "sea=much"], "--cap takes SOURCE=SHARE"),
-        (["--quota", "sea=0.5"], "need source_key"),
         (["--slurm", "partition"], "--slurm takes KEY=VALUE, got 'partition'"),
         (["--seed", "3"], "seed was 0 and is 3"),
         (["--text-key", "body"], "text_key was 'text' and is 'body'"),
@@ -114,6 +113,16 @@ def test_misuse_is_one_line(select, capsys):
     targets = ("@sea.jsonl:0.5", "@law.jsonl")
     assert select(targets=targets, output="other") == 1
     assert "a share is given for sea, and not for all targets" in capsys.readouterr().err
+
+
+def test_caps_need_a_source(select, capsys, tmp_path):
+    records = [json.loads(line) for line in (tmp_path / "raw.jsonl").read_text().splitlines()[:-1]]
+    (tmp_path / "raw.jsonl").write_text(
+        "".join(json.dumps({"id": one["id"], "text": one["text"]}) + "\n" for one in records)
+    )
+    assert select("--cap", "sea=0.5") == 1
+    assert "need source_key" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "plan.json").exists(), "found before anything is read"
 
 
 def test_a_failed_task(select, capsys):

@@ -128,6 +128,10 @@ def _loader() -> Any:  # noqa: ANN401
 
     number = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)[eE][-+]?[0-9]+")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+    # A time limit such as 4:00:00 is a string; YAML 1.1 reads it to the base of 60, as 14400.
+    time = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+    for first in "-+0123456789":
+        Loader.yaml_implicit_resolvers[first].insert(0, ("tag:yaml.org,2002:str", time))
     return Loader
 
 

@@ -156,6 +156,13 @@ def test_every_float_comes_back(value):
     assert parse_value(repr(value)) == value
 
 
+def test_a_time_limit_is_a_string(tmp_path):
+    text = "limit: 4:00:00\nshort: 30:00\nlong: 1:20:30.5\nport: 8080\n"
+    read = read_yaml(write(tmp_path, text))
+    assert read == {"limit": "4:00:00", "short": "30:00", "long": "1:20:30.5", "port": 8080}
+    assert parse_value("12:00:00") == "12:00:00"
+
+
 def test_an_empty_file_holds_nothing(tmp_path):
     assert read_yaml(write(tmp_path, "# nothing\n")) == {}
 

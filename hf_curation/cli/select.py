@@ -17,6 +17,7 @@ from hf_curation.cli.watching import StageProgress, stderr_to
 
 if TYPE_CHECKING:
     from datatrove_steps.importance.config import SelectConfig
+    from datatrove_steps.importance.stages import Stage
 
 _EPILOG = """examples:
   hf-curation select crawl/ chosen --target laws.jsonl --budget 1%
@@ -142,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
             with stderr_to(output / "logs" / "stderr.log") as screen, StageProgress(output, passes, screen):
                 executor.run()
         except RanksFailedError as error:
-            return _explain_failure(error.failures, output)
+            return _explain_failure(error.failures, output, executor.pipeline[0].plan.stages["weigh"])
         seconds = time.monotonic() - started
     if (output / "summary.json").exists():
         _report(output, 0.0 if was_finished else seconds, as_json=args.json)
@@ -188,8 +189,11 @@ def _shares(kind: str, pairs: list[str]) -> dict[str, float]:
     return shares
 
 
-def _explain_failure(failures: dict[int, str], output: Path) -> int:
-    """Say on stderr why tasks failed, by rank, and what to do; return the exit code."""
+def _explain_failure(failures: dict[int, str], output: Path, weigh: "Stage") -> int:
+    """Say on stderr why tasks failed, by rank, and what to do; return the exit code.
+
+    A choice that the weights do not allow needs other options and so another folder, but no other weights.
+    """
     for rank, reason in sorted(failures.items()):
         print(f"task {rank} failed: {reason}", file=sys.stderr)
     print(
@@ -197,6 +201,12 @@ def _explain_failure(failures: dict[int, str], output: Path) -> int:
         f"Run the same command again to do the rest. Logs: {output / 'logs'}",
         file=sys.stderr,
     )
+    if len(weigh.finished()) == weigh.plan.world_size:
+        print(
+            f"Hint: for another budget, cap or seed take another OUTPUT and --weights-of {weigh.folder}; "
+            "nothing is scored again",
+            file=sys.stderr,
+        )
     return 1
 
 
@@ -225,15 +235,23 @@ def table(summary: dict[str, Any]) -> list[str]:
             note = ", ".join(f"{reason} {n:,}" for reason, n in reasons.get(name, {}).items())
             lines.append(_row(f"  {name.replace('_', ' ')}", number, documents["in"], note))
     lines.append(_row("tokens in", tokens["in"]))
+    if tokens["eligible"] < tokens["in"]:
+        lines.append(_row("  eligible", tokens["eligible"], tokens["in"], "what a share is of"))
     lines.append(_row("  chosen", tokens["chosen"], tokens["in"], f"budget {summary['budget']['asked']}"))
     for kind in ("lanes", "sources"):
         shown = {name: amount for name, amount in summary[kind].items() if amount["documents"]}
+        unnamed = {
+            unit: whole - sum(amount[unit] for amount in shown.values())
+            for unit, whole in (("documents", documents["chosen"]), ("tokens", tokens["chosen"]))
+        }
+        if shown and unnamed["documents"]:
+            shown[f"(no {kind[:-1]})"] = unnamed
         if len(shown) > 1:
             lines += _amounts(kind[:-1], shown, tokens["chosen"])
     names = {"sampler": "KL, its features", "probe": "KL, others"}
-    for kind, nats in summary["kl"].items():
+    for kind, nats in summary["kl"].items() if documents["chosen"] else ():
         told = ", ".join(f"{group} {value:.3f}" for group, value in nats.items() if group != "chosen")
-        lines.append(f"{names[kind]:<22}{nats.get('chosen', float('nan')):>15.3f}  {'nats':>8}  {told}")
+        lines.append(f"{names[kind]:<22}{nats['chosen']:>15.3f}  {'nats':>8}  {told}")
     return lines
 
 
@@ -241,11 +259,15 @@ def _amounts(kind: str, amounts: dict[str, Any], whole: int) -> list[str]:
     """Return the parts of the choice, the largest first."""
     ordered = sorted(amounts.items(), key=lambda item: -item[1]["tokens"])
     rows = [
-        _row(f"  {name[:20]}", amount["tokens"], whole, f"{amount['documents']:,} documents")
+        _row(f"  {_on_one_line(name)[:20]}", amount["tokens"], whole, f"{amount['documents']:,} documents")
         for name, amount in ordered[:8]
     ]
     rest = f"  and {len(ordered) - 8} more" if len(ordered) > 8 else None
     return [f"tokens by {kind}", *rows, *([rest] if rest else [])]
+
+
+def _on_one_line(name: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in name)
 
 
 def _row(name: str, number: float, whole: int = 0, note: str = "") -> str:

@@ -54,6 +54,32 @@ def test_the_table(select, capsys, tmp_path):
     assert err.splitlines() == [f"Hint: hf-curation report {tmp_path / 'out'} --html report.html"]
 
 
+def test_the_table_adds_up(select, capsys, tmp_path):
+    lines = (tmp_path / "raw.jsonl").read_text().splitlines()[:-1]
+    records = [json.loads(line) for line in lines]
+    sources = ("sea\nside", None)
+    (tmp_path / "raw.jsonl").write_text(
+        "".join(json.dumps(one | {"source": sources[i % 2]}) + "\n" for i, one in enumerate(records))
+    )
+    (tmp_path / "test.jsonl").write_text(
+        json.dumps({"text": next(one["text"] for one in records if len(one["text"].split()) > 15)}) + "\n"
+    )
+    assert select("--budget", "50% documents", "--temperature", "100", "--held-out", str(tmp_path / "test.jsonl")) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = {" ".join(line[:2]): line for line in lines}
+    assert int(rows["sea side"][-2]) + int(rows["(no source)"][-2]) == int(
+        next(x for x in lines if x[0] == "chosen")[1]
+    )
+    assert int(rows["tokens in"][2].replace(",", "")) > int(next(x for x in lines if x[0] == "eligible")[1])
+
+
+def test_nothing_chosen_has_no_distance(select, capsys):
+    assert select("--budget", "0%") == 0
+    out = capsys.readouterr().out
+    assert "nan" not in out
+    assert "KL" not in out
+
+
 def test_json_is_one_object_with_everything(select, capsys):
     assert select("--json", "--tasks", "3", "--budget", "50%") == 0
     out, err = capsys.readouterr()
@@ -125,12 +151,14 @@ def test_caps_need_a_source(select, capsys, tmp_path):
     assert not (tmp_path / "out" / "plan.json").exists(), "found before anything is read"
 
 
-def test_a_failed_task(select, capsys):
+def test_a_failed_task(select, capsys, tmp_path):
     assert select("--budget", "1000 documents") == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert "1000" in err.splitlines()[0]
     assert "Run the same command again" in err
+    assert err.splitlines()[-1].endswith(f"--weights-of {tmp_path / 'out'}; nothing is scored again")
+    assert select("--budget", "10 documents", "--weights-of", str(tmp_path / "out"), output="more") == 0
 
 
 def test_no_target_is_misuse(tmp_path, capsys):
@@ -142,7 +170,9 @@ def test_no_target_is_misuse(tmp_path, capsys):
 
 def test_a_wrong_text_key_is_told(select, capsys):
     assert select("--text-key", "body") == 1
-    assert "holds no n-gram; look at its texts and at --target-text-key" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "holds no n-gram; look at its texts and at --target-text-key" in err
+    assert "Hint" not in err, "nothing was weighed"
 
 
 def test_another_process_in_the_same_folder(select, capsys, tmp_path):

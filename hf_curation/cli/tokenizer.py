@@ -70,6 +70,7 @@ def _check(args: argparse.Namespace) -> int:
     import orjson
 
     from hf_curation.hub.commits import one_line_errors
+    from hf_curation.vocabulary.adapted import read_added
     from hf_curation.vocabulary.bpe import ByteLevelBPE
     from hf_curation.vocabulary.encoding import load_bulk_encoder
     from hf_curation.vocabulary.loading_check import check_loading
@@ -77,10 +78,13 @@ def _check(args: argparse.Namespace) -> int:
 
     with one_line_errors(args.tokenizer):
         tokenizer = ByteLevelBPE.load(args.tokenizer, revision=args.revision)
+    added = read_added(Path(args.tokenizer))
     try:
-        report = self_test(tokenizer)
+        report = self_test(tokenizer, added=added or ())
     except SelfTestError as error:
         raise ValueError(f"{args.tokenizer}: {error}") from error
+    if added is None:  # of another maker: nothing of the kind was tested
+        del report["added_tokens_found"]
     superwords = check_loading(args.tokenizer, tokenizer, revision=args.revision)
     backend = load_bulk_encoder(args.tokenizer, revision=args.revision).backend_name
     facts = report | {"size": tokenizer.size, "superwords": superwords, "encoder": backend}

@@ -25,7 +25,7 @@ SETTINGS: Final = (
     ("max_chars", int, "characters in a token"),
     ("steps", int, "at most so many removals"),
     ("step", int, "of so many tokens each"),
-    ("final_size", int, "ids at the end (default: as many as the base has)"),
+    ("final_size", int, "ids at the end, at most (default: as many as the base has)"),
 )
 """Fields of `AdaptSettings`: name, type, help. Defaults are shown from there."""
 

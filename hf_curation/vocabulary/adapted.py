@@ -132,6 +132,15 @@ class AdaptedTokenizer:
         }
 
 
+def read_added(folder: Path) -> list[str] | None:
+    """Return the tokens that were learned for the tokenizer in a folder; None where it keeps no account of them."""
+    path = folder / ADDED_FILE
+    if not path.is_file():
+        return None
+    lines = path.read_bytes().decode("utf-8", "surrogatepass").split("\n")
+    return [line.split("\t")[1] for line in lines[1:] if line]
+
+
 def _table(names: Sequence[str], changes: Sequence[TokenChange]) -> bytes:
     """Return a table with a header; texts are JSON strings, so that a line feed is no new line."""
     lines = ["\t".join(names)]

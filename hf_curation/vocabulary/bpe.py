@@ -82,7 +82,7 @@ class ByteLevelBPE:
             ValueError: It is not a byte-level BPE.
         """
         body: dict[str, Any] = json.loads(text)
-        model = body.get("model") or {}
+        model = (body.get("model") if isinstance(body, dict) else None) or {}
         _check_model(model, others.get("name", "tokenizer"))
         vocab = model.pop("vocab")
         merges = [(a, b) for a, b in (m.split(" ") if isinstance(m, str) else m for m in model.pop("merges"))]
@@ -155,13 +155,16 @@ class ByteLevelBPE:
     @classmethod
     def _from_file(cls, path: Path, *, name: str, revision: str | None = None) -> Self:
         config, template = path.parent / CONFIG_FILE, path.parent / TEMPLATE_FILE
-        return cls.from_json(
-            path.read_bytes(),
-            name=name,
-            revision=revision,
-            config=json.loads(config.read_bytes()) if config.is_file() else {},
-            chat_template=template.read_text("utf-8") if template.is_file() else None,
-        )
+        try:
+            return cls.from_json(
+                path.read_bytes(),
+                name=name,
+                revision=revision,
+                config=json.loads(config.read_bytes()) if config.is_file() else {},
+                chat_template=template.read_text("utf-8") if template.is_file() else None,
+            )
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is no {TOKENIZER_FILE}, or a file beside it is damaged: {error}") from error
 
     @classmethod
     def _from_hub(cls, name: str, revision: str | None) -> Self:

@@ -146,6 +146,11 @@ def test_check_says_what_a_tokenizer_is(adapted, tmp_path, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["encoder"] == "gigatoken+superwords"
     assert " of the" in facts["superwords"]
+    learned = (tmp_path / "out" / "added_tokens.tsv").read_text().rstrip("\n").split("\n")[1:]
+    assert facts["added_tokens_found"] == len(learned) > 0
+    (tmp_path / "out" / "added_tokens.tsv").unlink()
+    assert main(["tokenizer", "check", str(tmp_path / "out"), "--json"]) == 0
+    assert "added_tokens_found" not in json.loads(capsys.readouterr().out), "none is known, so none was tested"
     config = tmp_path / "out" / "tokenizer_config.json"
     config.write_text(config.read_text().replace("PreTrainedTokenizerFast", "GPT2TokenizerFast"))
     assert main(["tokenizer", "check", str(tmp_path / "out")]) == 1

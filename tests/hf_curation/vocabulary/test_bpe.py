@@ -78,6 +78,13 @@ def test_other_models_are_refused(base: ByteLevelBPE, change: dict, message: str
         ByteLevelBPE.from_json(json.dumps(body))
 
 
+@pytest.mark.parametrize("content", [b'{"a": 1}\n{"a": 2}\n', b"\xff\x00PAR1", b"", b"[1, 2]"])
+def test_another_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "raw.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=r"raw\.jsonl is no tokenizer\.json|needs a byte-level BPE"):
+        ByteLevelBPE.load(tmp_path / "raw.jsonl")
+
+
 def test_merge_without_its_product_is_refused(base: ByteLevelBPE) -> None:
     body = base.to_dict()
     product = "".join(base.merges[-1])

@@ -14,7 +14,7 @@ from hf_curation import __version__
 VERBS: dict[str, str] = {
     "refine": "clean documents with programs that a refiner writes",
     "refiner": "measure refiners, and make training data for them",
-    "report": "draw what a refining run did as one HTML file",
+    "report": "draw what a run of refine or select did as one HTML file",
     "select": "choose the documents of a corpus that are most like a target",
     "status": "show how far a run is, what failed and what to do",
     "tokenize": "turn documents into a token store for training",

@@ -18,8 +18,10 @@ def lock_folder(folder: Path) -> Iterator[None]:
     Where the file system knows no locks, nothing is held: writers still never share a file (`atomic`).
 
     Raises:
-        ValueError: if another process holds it.
+        ValueError: if another process holds it, or it is a file.
     """
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; OUTPUT is a folder")
     try:
         import fcntl  # noqa: PLC0415 - not on Windows
     except ImportError:

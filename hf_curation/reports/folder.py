@@ -85,9 +85,11 @@ class RunFolder:
 
     def __post_init__(self) -> None:
         if not self.path.is_dir():
-            raise ValueError(f"{self.path} is no folder; give the OUTPUT folder of `hf-curation refine`")
+            raise ValueError(f"{self.path} is no folder; give the OUTPUT folder of `hf-curation refine` or `select`")
         if not self.files("data") and not self.files("dropped"):
-            raise ValueError(f"{self.path} holds no data/*.parquet; give the OUTPUT folder of `hf-curation refine`")
+            raise ValueError(
+                f"{self.path} holds no data/*.parquet; give the OUTPUT folder of `hf-curation refine` or `select`"
+            )
 
     def files(self, part: str, suffix: str = ".parquet") -> list[Path]:
         """Return the finished files of one part of the folder (`data`, `dropped`, ...), sorted by name."""

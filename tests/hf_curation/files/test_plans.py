@@ -150,6 +150,16 @@ def test_the_code_digest_sees_code_and_weights(tmp_path):
     assert digests[3] == digests[2]
 
 
+def test_a_file_is_no_folder_to_write_to(tmp_path):
+    (tmp_path / "raw.jsonl").write_text("{}")
+    with (
+        pytest.raises(ValueError, match=r"raw\.jsonl is a file; OUTPUT is a folder"),
+        lock_folder(tmp_path / "raw.jsonl"),
+    ):
+        pass
+    assert (tmp_path / "raw.jsonl").read_text() == "{}"
+
+
 def test_one_writer_at_a_time(tmp_path):
     second = lock_folder(tmp_path / "run")
     with lock_folder(tmp_path / "run"), pytest.raises(ValueError, match="another process is writing"):

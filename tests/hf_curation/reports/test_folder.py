@@ -91,7 +91,7 @@ def test_files_that_are_not_finished_are_not_read(small_run):
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
-        (lambda path: None, "is no folder"),
+        (lambda path: None, "is no folder; give the OUTPUT folder of `hf-curation refine` or `select`"),
         (lambda path: path.mkdir(), r"holds no data/\*.parquet"),
         (
             lambda path: write(path / "data" / "0.parquet", [{"body": "x"}]),

@@ -13,7 +13,7 @@ tokenizer from elsewhere: libraries that rebuild a pre-tokenizer lose tokens acr
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,13 +61,13 @@ class AdaptedTokenizer:
     bpe: ByteLevelBPE
     base: ByteLevelBPE
     settings: AdaptSettings
-    curve: list[CurvePoint]
+    curve: list[CurvePoint] = field(repr=False)
     """The base, the union with what was learned, then each step."""
     chosen: int
     """Place in `curve` of the vocabulary that `bpe` holds: the last, but with `grid` or `stop_at_minimum`."""
-    added: list[TokenChange]
+    added: list[TokenChange] = field(repr=False)
     """In order of ids: bytes that the base lacked, tokens in words, tokens across spaces."""
-    removed: list[TokenChange]
+    removed: list[TokenChange] = field(repr=False)
     """In order of removal."""
     figures: dict[str, Any]
     """Counts that explain the rest: of merges and unreachable tokens of the base, of what was learned, of the

@@ -33,16 +33,16 @@ class ByteLevelBPE:
     ('Ġ', 't')
     """
 
-    vocab: dict[str, int]
+    vocab: dict[str, int] = field(repr=False)
     """Token string -> id, of the model alone: added tokens may stand outside."""
-    merges: list[tuple[str, str]]
+    merges: list[tuple[str, str]] = field(repr=False)
     """In order of rank. Several may have one product; Llama 3 has 280,147 for 127,744."""
-    body: dict[str, Any]
+    body: dict[str, Any] = field(repr=False)
     """The rest of the file: `added_tokens`, `normalizer`, `pre_tokenizer`, `post_processor`, `decoder`, and `model`
     without `vocab` and `merges`."""
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict, repr=False)
     """`tokenizer_config.json`, or empty."""
-    chat_template: str | None = None
+    chat_template: str | None = field(default=None, repr=False)
     """Of a `chat_template.jinja` beside the file."""
     name: str = "tokenizer"
     """On the Hub, or of the folder; for cards and manifests."""

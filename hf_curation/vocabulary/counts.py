@@ -81,11 +81,15 @@ def count_target(
         normalize: What the base does to text first, if anything.
 
     Raises:
-        ValueError: There is no text in them.
+        ValueError: There is no text in them, one is no text, or they are one string, whose characters would be texts.
     """
+    if isinstance(texts, str):
+        raise ValueError(f"the target is one string, {texts[:40]!r}; give a list of texts, not a path or a text")
     split, runs = run_splitter(pre_tokenizer), Counter[str]()
     num_texts = num_bytes = num_repaired = digest = 0
     for text in texts:
+        if not isinstance(text, str):
+            raise ValueError(f"text {num_texts} of the target is {type(text).__name__}; drop what is no text")
         encoded = text.encode("utf-8", "surrogatepass")
         digest += int.from_bytes(sha256(encoded).digest(), "big")
         try:

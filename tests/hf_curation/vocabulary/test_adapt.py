@@ -30,6 +30,18 @@ def test_size_tokens_and_gain(adapted: AdaptedTokenizer) -> None:
     assert adapted.curve[-1].multi_word_share > 0.05
 
 
+def test_a_person_can_look_at_one(adapted: AdaptedTokenizer) -> None:
+    assert len(repr(adapted)) < 3000, "a vocabulary of 128,000 tokens does not belong into a notebook"
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"), [("target.jsonl", "one string, 'target.jsonl'"), (["a", None], "text 1 .* is NoneType")]
+)
+def test_what_are_no_texts_is_refused(base: ByteLevelBPE, texts: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        adapt_tokenizer(base.to_tokenizer(), texts)
+
+
 def test_curve_is_what_encoding_gives(adapted: AdaptedTokenizer, texts: list[str]) -> None:
     for bpe, point in ((adapted.base, adapted.curve[0]), (adapted.bpe, adapted.curve[-1])):
         tokenizer = bpe.to_tokenizer()

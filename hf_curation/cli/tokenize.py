@@ -93,4 +93,7 @@ def _report(store: Path, seconds: float, *, as_json: bool) -> None:
         if counts:
             print(f"{what:<15}{', '.join(f'{name} {number:,}' for name, number in counts.items())}")
     print("every task was finished before; nothing was run" if not seconds else f"{seconds:.1f} seconds")
+    if 0 < documents["in"] == documents["quarantined"]:
+        print("Hint: no record had a text; name its column or key with --text-key", file=sys.stderr)
+        return
     print(f"Hint: MeCoDataset({str(store)!r}, tokenizer, ...), or data.documents of the recipe", file=sys.stderr)

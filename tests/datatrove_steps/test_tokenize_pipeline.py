@@ -177,6 +177,13 @@ def test_a_saved_encoder_needs_no_transformers_and_encodes_the_same(config, tmp_
     )
 
 
+def test_a_wrong_text_key_is_told(pages, tmp_path, tokenizer, capsys):
+    command = ["tokenize", str(pages), str(tmp_path / "store"), "--tokenizer", tokenizer, "--workers", "1"]
+    assert main([*command, "--text-key", "body"]) == 0
+    hints = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Hint")]
+    assert hints == ["Hint: no record had a text; name its column or key with --text-key"]
+
+
 def test_the_command(pages, tmp_path, tokenizer, capsys):
     command = ["tokenize", str(pages), str(tmp_path / "store"), "--tokenizer", tokenizer, "--workers", "1"]
     assert main([*command, "--columns", "url,n"]) == 0

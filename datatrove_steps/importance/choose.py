@@ -139,7 +139,10 @@ class Choices:
         path = check_file(stage, stage.outputs()[0])
         body: dict[str, Any] = orjson.loads(path.read_bytes())
         compared = {name: Choice.from_dict(body["compared"][name]) for name in COMPARED}
-        return cls(Choice.from_dict(body), compared, tuple(body["weights_sha256"]), LogSums(**body["log_sums"]))
+        sums: dict[str, Any] = {
+            name: -np.inf if value is None else value for name, value in body["log_sums"].items()
+        }  # JSON has none
+        return cls(Choice.from_dict(body), compared, tuple(body["weights_sha256"]), LogSums(**sums))
 
 
 def _first_double(sidecars: Sidecars) -> str | None:

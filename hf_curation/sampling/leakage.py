@@ -119,7 +119,9 @@ class LeakIndex:
         for name, pairs in groupby(texts_by_set, key=itemgetter(0)):
             builder.add(name, (text for _, text in pairs))
         if not builder.counts:
-            raise ValueError("there is no held-out text to index; name a benchmark, or turn decontamination off")
+            raise ValueError(
+                "there is no held-out text to index: is there none, or under another key (--target-text-key)?"
+            )
         keys, key_sets = builder.table()
         return cls(
             sets=tuple(builder.sets()),

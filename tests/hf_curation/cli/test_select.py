@@ -73,11 +73,15 @@ def test_the_table_adds_up(select, capsys, tmp_path):
     assert int(rows["tokens in"][2].replace(",", "")) > int(next(x for x in lines if x[0] == "eligible")[1])
 
 
-def test_nothing_chosen_has_no_distance(select, capsys):
-    assert select("--budget", "0%") == 0
+@pytest.mark.parametrize("options", [("--budget", "0%"), ("--min-tokens", "1000000", "--budget", "50%")])
+def test_nothing_chosen_has_no_distance(select, capsys, tmp_path, options):
+    assert select(*options) == 0
     out = capsys.readouterr().out
+    assert ["chosen", "0", "0.00", "%"] in [line.split() for line in out.splitlines()]
     assert "nan" not in out
     assert "KL" not in out
+    assert main(["report", str(tmp_path / "out"), "--html", str(tmp_path / "report.html")]) == 0
+    assert "Nothing was chosen" in capsys.readouterr().out
 
 
 def test_json_is_one_object_with_everything(select, capsys):

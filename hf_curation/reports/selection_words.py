@@ -174,11 +174,12 @@ def leak_in_words(evidence: Evidence) -> str:
     leakage = evidence.leakage
     if leakage is None:
         return "This run did not look for test texts in the corpus."
-    total, num_texts = sum(leakage.num_documents), sum(one.num_texts for one in leakage.sets)
+    total, num_short = sum(leakage.num_documents), sum(one.num_too_short for one in leakage.sets)
+    num_texts = sum(one.num_texts for one in leakage.sets) - num_short
     found = "No document" if not total else f"{number(total)} document{'s' if total > 1 else ''}"
     verb = "holds" if total <= 1 else "hold"
     fate = "" if not total else "; none of them could be chosen" if total > 1 else "; it could not be chosen"
     return (
         f"{found} of the corpus {verb} {leakage.n} words in a row of one of {number(num_texts)} held-out texts, or "
         f"the whole of one of {leakage.min_words} to {leakage.n - 1} words{fate}."
-    )
+    ) + (f" {number(num_short)} more were shorter and not looked for." if num_short else "")

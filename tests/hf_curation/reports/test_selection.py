@@ -149,7 +149,8 @@ def test_the_page_says_what_the_run_did(run_folder: Path) -> None:
         "plaintiff +2.31 nats",
         "shares its bucket with 5 others; 41 % of it is this one",
         "8,984 more characters",
-        "3 documents of the corpus hold 13 words in a row of one of 500 held-out texts",
+        "3 documents of the corpus hold 13 words in a row of one of 496 held-out texts",
+        "4 more were shorter and not looked for.",
         "bar/test 300 0 3 bar/validation 200 4 0",
         "--weights-of OUTPUT",
         "numpy 2.4",
@@ -253,7 +254,10 @@ def test_leaks_are_counted_in_words() -> None:
         return leak_in_words(replace(EVIDENCE, leakage=replace(EVIDENCE.leakage, num_documents=counts)))
 
     assert told(0, 0).startswith("No document of the corpus holds")
-    assert told(1, 0).endswith("it could not be chosen.")
+    assert "it could not be chosen. 4 more were shorter" in told(1, 0)
+    sets = tuple(replace(one, num_too_short=0) for one in EVIDENCE.leakage.sets)
+    leakage = replace(EVIDENCE.leakage, sets=sets)
+    assert leak_in_words(replace(EVIDENCE, leakage=leakage)).endswith("could be chosen.")
     assert told(1, 1).startswith("2 documents of the corpus hold")
 
 

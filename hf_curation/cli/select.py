@@ -252,6 +252,8 @@ def table(summary: dict[str, Any]) -> list[str]:
     for kind, nats in summary["kl"].items() if documents["chosen"] else ():
         told = ", ".join(f"{group} {value:.3f}" for group, value in nats.items() if group != "chosen")
         lines.append(f"{names[kind]:<22}{nats['chosen']:>15.3f}  {'nats':>8}  {told}")
+    if documents["chosen"] and "random" in summary["kl"].get("probe", {}):
+        lines.append("  (KL to the target: compare with random, which has the size of the choice)")
     return lines
 
 

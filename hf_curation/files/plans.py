@@ -91,9 +91,11 @@ def claim_folder(folder: Path, plan: Plan, *, overwrite: bool = False) -> None:
     elif path.exists():
         if not (differences := list(_differences(read_json(path), plan))):
             return
+        other = "another OUTPUT"
+        if plan.step == "select":  # where only the choice is another, an hour of scoring need not be lost
+            other += f" (with --weights-of {folder} nothing is weighed again)"
         raise ValueError(
-            f"{folder} holds another run: {'; '.join(differences[:3])}. "
-            "Give another OUTPUT, or --overwrite to start afresh"
+            f"{folder} holds another run: {'; '.join(differences[:3])}. Give {other}, or --overwrite to start afresh"
         )
     elif folder.is_dir() and any(map(_is_strange, folder.iterdir())):
         raise ValueError(f"{folder} holds files, and no run of ours; give a new or empty folder")

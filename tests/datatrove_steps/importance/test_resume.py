@@ -73,9 +73,9 @@ def test_weights_of_nothing(select, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"budget": "20%"}, "budget was '10% tokens' and is '20% tokens'"),
         ({"temperature": 0.3}, "temperature was 0.03 and is 0.3"),
         ({"tasks": 3}, "number of tasks was 2 and is 3"),
+        ({"budget": "20%"}, "budget was '10% tokens' and is .*with --weights-of .* nothing is weighed again"),
         ({"raw": "raw.parquet"}, "source was 'raw.jsonl' and is 'raw.parquet'"),
         ({"targets": "law.jsonl"}, "target target"),
     ],

@@ -35,7 +35,7 @@ def test_jobs_hang_on_each_other(config, corpus, tmp_path):
     assert [executor.job_name for executor in chain] == [f"select-{name}" for name in PASSES]
     assert [executor.tasks for executor in chain] == [1, 5, 1, 1, 5, 1, 5, 1]
     for executor in chain:
-        assert type(executor).__name__ == "SlurmPipelineExecutor"
+        assert type(executor).__name__ == "SlurmRanks"
         assert executor._sbatch_args["kill-on-invalid-dep"] == "yes"
         assert executor._sbatch_args["qos"] == "low"
         again = dill.loads(dill.dumps(executor.pipeline))  # noqa: S301 - what datatrove does on the cluster

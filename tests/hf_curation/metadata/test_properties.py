@@ -107,9 +107,9 @@ def test_the_cache_of_hosts_changes_nothing(host, keep_ip):
 def seconds(text: str) -> float:
     best = 1e9
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         canonicalize_url(text)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best
 
 

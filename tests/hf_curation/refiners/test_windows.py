@@ -166,10 +166,13 @@ def test_blank_pages_have_windows_too(text, num_windows):
 
 
 def seconds(text: str) -> float:
-    start = time.perf_counter()
-    windows = cut_windows(text, chars, 1500, overlap=0.2)
+    best = 1e9
+    for _ in range(2):  # of processor time, since other tests run beside this one
+        start = time.process_time()
+        windows = cut_windows(text, chars, 1500, overlap=0.2)
+        best = min(best, time.process_time() - start)
     assert windows[-1].scope.end == len(text)
-    return time.perf_counter() - start
+    return best
 
 
 @pytest.mark.slow

@@ -66,6 +66,6 @@ def test_reversible_idempotent_and_blind_to_lines(text):
 
 @pytest.mark.parametrize("unit", ["<|", "<", "[/", "<|a", "</", "[INST]", "<|x|"])
 def test_takes_linear_time(unit):
-    start = time.perf_counter()
+    start = time.process_time()
     neutralise(unit * 500_000)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -10,7 +10,7 @@ from hf_curation.sampling.importance import Scoring
 from hf_curation.sampling.leakage import DEFAULT_N
 from hf_curation.sampling.rules import ChoiceRules
 from hf_curation.sampling.smoothing import BackOff, Floor, Smoothing
-from hf_curation.sampling.spec import WORDS, FeatureSpec
+from hf_curation.sampling.spec import WORDS, FeatureSpec, default_buckets
 
 BENCHMARK_PREFIX = "benchmark:"
 
@@ -40,8 +40,9 @@ class SelectConfig:
     """Of a tokenizer on the Hub."""
     order: int = 2
     """N-grams of orders 1 to this."""
-    buckets: int = 10_000
-    """Hash buckets of n-grams."""
+    buckets: int | None = None
+    """Hash buckets of n-grams; None: 10,000 for words, as DSIR has it, and 2^20 for a tokenizer, see
+    `hf_curation.sampling.spec`."""
     alpha: float | None = None
     """Exponent of length by which a document's sum is divided; None: 1, with the preset `dsir` 0."""
     temperature: float | None = None
@@ -145,7 +146,7 @@ class SelectConfig:
             revision=self.revision,
             lower=uses_words,
             max_order=self.order,
-            num_buckets=self.buckets,
+            num_buckets=default_buckets(self.features) if self.buckets is None else self.buckets,
             hash="sha256" if self.preset == "dsir" and uses_words else "mix64",
         )
 

@@ -12,7 +12,7 @@ pages of the site and chooses 1, 2 and 5 % of the pool's bytes:
     random         by nothing
     dsir           word uni- and bigrams, 10,000 buckets, sum over the document: the paper's, on whole documents
     words          the same features, our estimator: mean per n-gram, back-off, temperature
-    tokenizer      n-grams of the base tokenizer's ids
+    tokenizer      n-grams of the base tokenizer's ids, in 2^20 buckets
     adapted        n-grams of the base adapted to the target (`adapt_tokenizer`), multi-word tokens among them
 
 What comes out, for each: the share of the chosen bytes that is of the sought source; KL(target || chosen) on character
@@ -47,6 +47,7 @@ from hf_curation.sampling.keys import stable_hash64
 from hf_curation.sampling.measures import kl_divergence
 from hf_curation.sampling.probes import CharNgrams
 from hf_curation.sampling.rules import ChoiceRules
+from hf_curation.sampling.spec import default_buckets
 
 METHODS = ("random", "dsir", "words", "tokenizer", "adapted")
 SHARES = (0.01, 0.02, 0.05)
@@ -103,7 +104,8 @@ def weigh(method: str, pool: Pool, tokenizer: Path, adapted: Callable[[], Path],
             weights = weigh_with(pool, FeatureSpec(), BackOff(), Scoring())
         else:
             folder = tokenizer if method == "tokenizer" else adapted()
-            weights = weigh_with(pool, FeatureSpec(tokens=str(folder), lower=False), BackOff(), Scoring())
+            spec = FeatureSpec(tokens=str(folder), lower=False, num_buckets=default_buckets(str(folder)))
+            weights = weigh_with(pool, spec, BackOff(), Scoring())
         np.save(path, weights)
     return np.load(path)
 

@@ -7,9 +7,10 @@ python recipes/benchmarks/temperature.py --documents runs/docs/documents-large.j
 python recipes/benchmarks/temperature.py --documents pages.jsonl.gz --target-texts questions.jsonl
 
 The first form seeks a source that 3 % of the pool belong to (`selection_pool`); the second takes any pool and target.
-Features are words; KL(target || chosen) is on character 5-grams, which no method uses, over five draws. Towards 0 the
-choice is the top of the list and collapses onto odd documents, far up it is random. The last line is JSON: temperature
-(or `top_k`, `dsir`) -> share of the pool's bytes -> kl, and precision where the source is known; kl_pool.
+Features are words, or `--features TOKENIZER`; KL(target || chosen) is on character 5-grams, which no method uses, over
+five draws. Towards 0 the choice is the top of the list and collapses onto odd documents, far up it is random. The last
+line is JSON: temperature (or `top_k`, `dsir`) -> share of the pool's bytes -> kl, and precision where the source is
+known; kl_pool.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from selection_pool import Pool, make_pool
 from hf_curation.sampling import BackOff, ChoiceRules, FeatureSpec, Floor, Scoring
 from hf_curation.sampling.candidates import Candidates
 from hf_curation.sampling.keys import stable_hash64
+from hf_curation.sampling.spec import default_buckets
 
 TEMPERATURES = (0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)
 SHARES = (0.01, 0.02, 0.05, 0.1)
@@ -36,6 +38,8 @@ def main() -> None:
     parser.add_argument("--target", help="a source of the pool")
     parser.add_argument("--target-texts", type=Path, help="texts of the target, instead of a source")
     parser.add_argument("--minority", type=float, default=0.03)
+    parser.add_argument("--features", default="words", help="words, or the folder of a tokenizer")
+    parser.add_argument("--buckets", type=int, help="hash buckets; default: 10000 for words, 2^20 for a tokenizer")
     parser.add_argument("--draws", type=int, default=5)
     args = parser.parse_args()
     if (args.target is None) == (args.target_texts is None):
@@ -45,7 +49,9 @@ def main() -> None:
     else:
         pool = plain_pool(texts_of(args.documents), texts_of(args.target_texts))
     table: dict[str, Any] = {}
-    ours = weigh_with(pool, FeatureSpec(), BackOff(), Scoring())
+    buckets = args.buckets or default_buckets(args.features)
+    spec = FeatureSpec(tokens=args.features, lower=args.features == "words", num_buckets=buckets)
+    ours = weigh_with(pool, spec, BackOff(), Scoring())
     for temperature in TEMPERATURES:
         table[f"{temperature:g}"] = row(pool, ours, args.draws, temperature=temperature)
     table["top_k"] = row(pool, ours, 1, top_k=True)

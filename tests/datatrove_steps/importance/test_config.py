@@ -73,3 +73,11 @@ def test_a_tokenizer_sees_the_text_as_it_is():
 def test_the_preset_gives_way():
     config = make(preset="dsir", temperature=2.0, alpha=0.5)
     assert (config.scoring.temperature, config.scoring.length_exponent, config.spec.hash) == (2.0, 0.5, "sha256")
+
+
+def test_a_tokenizer_gets_buckets_for_its_vocabulary():
+    make = SelectConfig
+    assert make(raw="r", output="o", targets="t.jsonl").spec.num_buckets == 10_000
+    assert make(raw="r", output="o", targets="t.jsonl", features="llama3").spec.num_buckets == 2**20
+    assert make(raw="r", output="o", targets="t.jsonl", features="llama3", buckets=500).spec.num_buckets == 500
+    assert make(raw="r", output="o", targets="t.jsonl", preset="dsir").spec.num_buckets == 10_000

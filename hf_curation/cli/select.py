@@ -101,9 +101,7 @@ def _add_weights(group: Any) -> None:  # noqa: ANN401 - argparse's groups have n
     group.add_argument("--features", default="words", help="words, or a tokenizer's folder, file or Hub name")
     group.add_argument("--revision", help="of the tokenizer on the Hub")
     group.add_argument("--order", type=int, default=2, help="n-grams of orders 1 to this (default: 2)")
-    group.add_argument(
-        "--buckets", type=int, metavar="N", help="hash buckets (default: 10000; with a tokenizer 2^20)"
-    )
+    group.add_argument("--buckets", type=int, metavar="N", help="hash buckets (default: 10000; with a tokenizer 2^20)")
     group.add_argument("--alpha", type=float, help="exponent of length: 1 mean, 0 sum over n-grams (default: 1)")
     group.add_argument("--chunk-tokens", type=int, metavar="N", help="score pieces of N tokens and average them")
 

@@ -5,6 +5,7 @@ wait inside `run`, so that `--help` answers in a fraction of a second.
 """
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser(verb).parse_args(argv)
     try:
         return int(args.run(args))
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, subprocess.CalledProcessError) as error:  # the last of sbatch
         print(f"hf-curation {args.verb}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

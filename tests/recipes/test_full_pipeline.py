@@ -151,7 +151,7 @@ def test_stages_are_left_out_and_run_alone(recipe, corpus, capsys):
         (["--only", "slect"], "there is no stage 'slect'"),
         (["--only", "select", "--skip", "select"], "both in only and in skip"),
         (["--executor", "slurm"], r"slurm\.partition and slurm\.time"),
-        (["--executor", "slurm", "--slurm.partition", "cpu", "--slurm.time", "1:00:00"], "with quotes"),
+        (["--executor", "slurm", "--slurm.partition", "cpu", "--slurm.time", "60"], "with quotes"),
         (["--skip", "adapt"], "adapt is skipped"),
         (["--temperature", "-1"], "temperature"),
         (["--output_dir", "x"], "set output"),

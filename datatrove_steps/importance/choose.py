@@ -25,6 +25,7 @@ from datatrove_steps.ledger import RankLedger
 from hf_curation.files.atomic import write_json
 from hf_curation.sampling.choice import Choice
 from hf_curation.sampling.choose import choose, random_choice
+from hf_curation.sampling.corpus import EqualIdsError
 from hf_curation.sampling.measures import LogSums
 from hf_curation.sampling.rules import ChoiceRules
 
@@ -77,10 +78,14 @@ class ChooseThreshold(PipelineStep):  # type: ignore[misc]
         self.stage.check_world(world_size)
         with self.track_time("choice"):
             sidecars = Sidecars.of(self.weigh, self.columns).with_sources()
-            chosen = self._choose(sidecars)
+            chosen = self._choose(sidecars, self.rules)  # compares the ids, for all three
             compared = {
-                "random": random_choice(sidecars.read, self.rules, source_names=sidecars.source_names),
-                "top_k": chosen if self.rules.top_k else self._choose(sidecars, replace(self.rules, top_k=True)),
+                "random": random_choice(
+                    sidecars.read, self.rules, source_names=sidecars.source_names, check_ids=False
+                ),
+                "top_k": chosen
+                if self.rules.top_k
+                else self._choose(sidecars, replace(self.rules, top_k=True), check_ids=False),
             }
             facts: dict[str, Any] = {"weights_sha256": sidecars.digests, "model_sha256": sidecars.model_sha256}
             facts["log_sums"] = asdict(self._log_sums(sidecars))
@@ -103,20 +108,18 @@ class ChooseThreshold(PipelineStep):  # type: ignore[misc]
             sums.add(scaled if scaled.ndim == 1 else np.logaddexp.reduce(scaled, axis=1))
         return sums
 
-    def _choose(self, sidecars: Sidecars, rules: ChoiceRules | None = None) -> Choice:
+    def _choose(self, sidecars: Sidecars, rules: ChoiceRules, *, check_ids: bool = True) -> Choice:
         try:
             return choose(
                 sidecars.read,
-                rules or self.rules,
+                rules,
                 target_names=self.lane_names,
                 source_names=sidecars.source_names,
+                check_ids=check_ids,
             )
-        except ValueError as error:
-            if " have the id of another" in str(error) and (id_ := _first_double(sidecars)):
-                raise ValueError(
-                    f"{error}; the id {id_!r} is one of them. Or go by file and number: no id key"
-                ) from error
-            raise
+        except EqualIdsError as error:
+            id_ = _id_of(sidecars, error.hash)
+            raise ValueError(f"{error}; the id {id_!r} is one of them. Or go by file and number: no id key") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +148,12 @@ class Choices:
         return cls(Choice.from_dict(body), compared, tuple(body["weights_sha256"]), LogSums(**sums))
 
 
-def _first_double(sidecars: Sidecars) -> str | None:
-    """Return an id that two documents have, of the first sidecar that holds one; None where they lie in two."""
+def _id_of(sidecars: Sidecars, hash_: int) -> str | None:
+    """Return an id of this hash."""
     for path in sidecars.paths:
-        ids = parquet.read_table(path, columns=["id"]).column("id")
-        counts = pc.value_counts(ids)
-        double = np.flatnonzero(counts.field("counts").to_numpy() > 1)
-        if len(double):
-            return str(counts.field("values")[int(double[0])].as_py())
+        ids = parquet.read_table(path, columns=["id"], filters=pc.field("id_hash") == np.uint64(hash_)).column("id")
+        if len(ids):
+            return str(ids[0].as_py())
     return None
 
 

@@ -34,6 +34,7 @@ from hf_curation.files.atomic import remove_parts, write_json
 from hf_curation.files.manifest import Manifest, check_run
 from hf_curation.files.plans import Plan, claim_folder
 from hf_curation.files.sources import Source, find_source, fingerprint, limit_records
+from hf_curation.files.summary import run_facts
 from hf_curation.packing.encode import PageEncoder, load_encoder, save_encoder
 from hf_curation.packing.store import Shard, write_store_index
 
@@ -179,17 +180,11 @@ def _shard(manifest: Manifest) -> Shard:
 
 def _summarise(manifests: Sequence[Manifest], shards: Sequence[Shard]) -> dict[str, Any]:
     """Return the figures of the run; `documents` adds up: `in` = `tokenized` + `dropped` + `quarantined`."""
-    first = manifests[0]
     stages = add_stages(manifest.stages for manifest in manifests)
     read, tokenize = stages["read"], stages["tokenize"]
     misfits = {name: number for name, number in tokenize.totals.items() if name.startswith("misfit_")}
     return {
-        "schema_version": first.schema_version,
-        "step": first.step,
-        "config": first.config,
-        "versions": first.versions,
-        "world_size": first.world_size,
-        "input_fingerprint": first.input_fingerprint,
+        **run_facts(manifests[0]),
         "documents": {
             "in": read.num_in,
             "tokenized": tokenize.num_out,

@@ -18,6 +18,7 @@ from datatrove_steps.importance.plan import SelectPlan
 from hf_curation.files.accounts import ConservationError, StageAccount, add_stages
 from hf_curation.files.atomic import remove_parts, write_json, write_whole
 from hf_curation.files.manifest import Manifest
+from hf_curation.files.summary import run_facts
 from hf_curation.sampling.choice import Choice
 
 
@@ -94,16 +95,11 @@ def summarise_selection(
 
     `documents` adds up: `in` = `chosen` + `not_chosen` + `excluded` + `quarantined`.
     """
-    first, keep = manifests[0], accounts["keep"]
+    keep = accounts["keep"]
     read, chosen = keep["read"], keep["choose"]
     excluded = {reason: n for reason, n in sorted(chosen.dropped.items()) if n and reason != "not_chosen"}
     return {
-        "schema_version": first.schema_version,
-        "step": first.step,
-        "config": first.config,
-        "versions": first.versions,
-        "world_size": first.world_size,
-        "input_fingerprint": first.input_fingerprint,
+        **run_facts(manifests[0]),
         "documents": {
             "in": read.num_in,
             "chosen": chosen.num_out,

@@ -30,12 +30,7 @@ def summarise(manifests: Sequence[Manifest]) -> dict[str, Any]:
     first = manifests[0]
     stages = add_stages(manifest.stages for manifest in manifests)
     return {
-        "schema_version": first.schema_version,
-        "step": first.step,
-        "config": first.config,
-        "versions": first.versions,
-        "world_size": first.world_size,
-        "input_fingerprint": first.input_fingerprint,
+        **run_facts(first),
         "refiners": first.refiners,
         "documents": _documents(stages),
         "chars": _chars(stages),
@@ -45,6 +40,18 @@ def summarise(manifests: Sequence[Manifest]) -> dict[str, Any]:
         "output_tokens": _total(stages, "output_tokens"),
         **{kind: _by_reason(stages, kind) for kind in ("dropped", "quarantined", "fallbacks", "rejected")},
         "stages": {name: stage.to_dict() for name, stage in stages.items()},
+    }
+
+
+def run_facts(manifest: Manifest) -> dict[str, Any]:
+    """Return what the summary of any run begins with: what all ranks' manifests have in common."""
+    return {
+        "schema_version": manifest.schema_version,
+        "step": manifest.step,
+        "config": manifest.config,
+        "versions": manifest.versions,
+        "world_size": manifest.world_size,
+        "input_fingerprint": manifest.input_fingerprint,
     }
 
 

@@ -67,3 +67,14 @@ def rows_of(texts: Sequence[str], tokenizer: Any, seed: int, seq_len: int) -> to
 def bits_per_byte_of(model: Any, tokenizer: Any, texts: Sequence[str]) -> float:  # noqa: ANN401
     """Return bits per byte over all texts together."""
     return bits_per_byte(score_documents(model, Conditioner(tokenizer), texts, None, batch_size=16))
+
+
+def up_to(texts: Sequence[str], num_bytes: int) -> list[str]:
+    """Return the first texts, of `num_bytes` together, the last one cut."""
+    found, left = [], num_bytes
+    for text in texts:
+        if left <= 0:
+            break
+        found.append(text.encode()[:left].decode(errors="ignore"))
+        left -= len(text.encode())
+    return found

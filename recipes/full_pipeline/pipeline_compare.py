@@ -28,6 +28,8 @@ VARIANTS = {"read": "raw", "refine": "refined", "select": "refined and selected"
 
 def compare(config: Config, paths: "Paths") -> dict[str, Any]:
     """Train and score; a model that was scored before, at the same settings, is not trained again."""
+    from proxy_models import up_to
+
     rows = held_out_rows(paths.inputs.held_out)
     if not rows:
         return {"note": "no held-out texts: read.held_out is not given"}
@@ -97,17 +99,6 @@ def passages(texts: list[str], num_bytes: int = PASSAGE_BYTES) -> list[str]:
 def shuffled(texts: list[str], seed: int) -> list[str]:
     """Return the texts in an order that follows from the seed."""
     return random.Random(seed).sample(texts, len(texts))  # noqa: S311
-
-
-def up_to(texts: list[str], num_bytes: int) -> list[str]:
-    """Return the first texts, of `num_bytes` together, the last one cut."""
-    found, left = [], num_bytes
-    for text in texts:
-        if left <= 0:
-            break
-        found.append(text.encode()[:left].decode(errors="ignore"))
-        left -= len(text.encode())
-    return found
 
 
 def _table(scores: dict[str, list[dict[str, float]]]) -> dict[str, Any]:

@@ -198,7 +198,7 @@ def compare(work: Path, num_seeds: int) -> dict[str, Any]:
 
     from meco_corpus import train_tokenizer
     from meco_figures import interval
-    from proxy_models import ProxySetting, bits_per_byte_of, train_proxy
+    from proxy_models import ProxySetting, bits_per_byte_of, train_proxy, up_to
 
     pool = [text for _, text in rows_of(work / "pool")]
     tokenizer = train_tokenizer(iter(pool[::25]), 4096)
@@ -215,17 +215,6 @@ def compare(work: Path, num_seeds: int) -> dict[str, Any]:
             scores.setdefault(name, []).append(bits_per_byte_of(model, tokenizer, held_out))
             print(name, seed, f"{scores[name][-1]:.4f} bits per byte", flush=True)
     return {name: interval(values) for name, values in scores.items()} | {"bytes": num_bytes}
-
-
-def up_to(texts: list[str], num_bytes: int) -> list[str]:
-    """Return the first texts, of `num_bytes` together, the last one cut."""
-    found, left = [], num_bytes
-    for text in texts:
-        if left <= 0:
-            break
-        found.append(text.encode()[:left].decode(errors="ignore"))
-        left -= len(text.encode())
-    return found
 
 
 def kl_of(evidence: dict[str, Any]) -> dict[str, Any]:

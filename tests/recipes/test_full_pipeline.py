@@ -166,7 +166,8 @@ def test_mistakes_are_told_before_anything_is_run(recipe, corpus, words, message
 
 @pytest.mark.slow
 def test_models_are_compared_on_equal_bytes_of_passages(recipe):
-    from pipeline_compare import passages, shuffled, up_to
+    from pipeline_compare import passages, shuffled
+    from proxy_models import up_to
 
     texts = ["one\ntwo\n\nthree", "é" * 30, ""]
     pieces = passages(texts, 6)

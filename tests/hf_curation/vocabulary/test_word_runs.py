@@ -34,8 +34,10 @@ WEB_TEXT = st.one_of(
     ).map("".join),
     st.sampled_from(PROBES),
 )
-OLD_LETTERS = st.one_of(st.text(st.characters(max_codepoint=0x7FF), max_size=60), st.sampled_from(PROBES))
-"""Text without letters that only the newer Unicode tables of `regex` have."""
+OLD_LETTERS = st.one_of(
+    st.text(st.characters(max_codepoint=0x7FF, exclude_categories=["Cs", "Cn"]), max_size=60), st.sampled_from(PROBES)
+)
+"""Text without letters that only the newer Unicode tables of `regex` have: it calls U+058B one, Python's have none."""
 
 
 def split(pattern: str) -> dict[str, Any]:

@@ -36,6 +36,7 @@ import numpy as np
 from scoring_runs import cut_documents, time_process, write_jsonl, write_parquet
 
 from hf_curation.sampling import FeatureSpec, ImportanceModel, load_featurizer
+from hf_curation.sampling.spec import default_buckets
 from hf_curation.sampling.features import Featurizer
 from hf_curation.vocabulary.encoding import load_bulk_encoder
 
@@ -137,7 +138,7 @@ def make_contenders(args: argparse.Namespace, documents: list[str], folder: Path
         if tokenizer and wanted(args, name):
             encoder = load_bulk_encoder(tokenizer, backend=backend)
             print(f"{name}: encoded by {encoder.backend_name}", file=sys.stderr)
-            spec = FeatureSpec(tokens=tokenizer, lower=False)
+            spec = FeatureSpec(tokens=tokenizer, lower=False, num_buckets=default_buckets(tokenizer))
             yield name, Scorer(load_featurizer(spec, encoder=encoder), spread(documents, num_mb))
     if wanted(args, "jsonl"):
         yield "jsonl", Weigher(write_jsonl(documents, folder / "documents.jsonl"), documents, folder / "jsonl")
@@ -151,7 +152,8 @@ class Scorer:
     def __init__(self, featurizer: Featurizer | Callable[[], Featurizer], parts: list[list[str]]) -> None:
         self._featurizer = featurizer
         self._parts = parts
-        self._table = np.random.default_rng(0).normal(size=10_000)
+        made = featurizer() if callable(featurizer) else featurizer
+        self._table = np.random.default_rng(0).normal(size=made.spec.num_buckets)
 
     def __call__(self, number: int) -> tuple[float, float]:
         """Run round `number`; return megabytes and seconds."""

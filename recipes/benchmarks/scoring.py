@@ -36,8 +36,8 @@ import numpy as np
 from scoring_runs import cut_documents, time_process, write_jsonl, write_parquet
 
 from hf_curation.sampling import FeatureSpec, ImportanceModel, load_featurizer
-from hf_curation.sampling.spec import default_buckets
 from hf_curation.sampling.features import Featurizer
+from hf_curation.sampling.spec import default_buckets
 from hf_curation.vocabulary.encoding import load_bulk_encoder
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

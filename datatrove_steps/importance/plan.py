@@ -16,11 +16,11 @@ from datatrove_steps.importance.config import SelectConfig, describe_config
 from datatrove_steps.importance.inputs import TextSet, default_tasks, find_held_out, find_raw, find_targets
 from datatrove_steps.importance.layout import Layout, find_layout
 from datatrove_steps.importance.readings import Reading
-from datatrove_steps.importance.stages import Stage, differences
+from datatrove_steps.importance.stages import Stage
 from datatrove_steps.importance.texts import Keys
 from datatrove_steps.importance.weigh import weight_columns
 from hf_curation.files.manifest import Manifest, manifest_path
-from hf_curation.files.plans import Plan, read_json
+from hf_curation.files.plans import Plan, read_json, told_differences
 from hf_curation.files.reading import is_parquet, open_parquet
 from hf_curation.files.sources import Source
 from hf_curation.files.spans import Span, deal_spans
@@ -207,7 +207,10 @@ def _check_weights(plan: SelectPlan) -> None:
         raise ValueError(f"{stage.folder} holds no weights yet; let that selection finish weighing first")
     manifest = Manifest.read(path)
     if manifest.plan_sha256 != stage.plan.sha256:
-        told = differences(manifest.config, stage.plan.config) + differences(manifest.versions, stage.plan.versions)
+        told = [
+            *told_differences(manifest.config, stage.plan.config),
+            *told_differences(manifest.versions, stage.plan.versions),
+        ]
         if manifest.input_fingerprint != stage.plan.input_fingerprint:
             told.append("the files of RAW have changed")
         if manifest.world_size != stage.plan.world_size:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from datatrove_steps.ledger import RankLedger
 from datatrove_steps.publish import publish_page, report_progress
@@ -123,9 +123,3 @@ def check_file(stage: Stage, output: OutputFile) -> Path:
     if stage.describe(path, 0).sha256 != output.sha256:
         raise ValueError(f"{path} was changed after it was written; remove it and run again")
     return path
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Say in words where two plain configurations differ."""
-    keys = sorted({*old, *new})
-    return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in keys if old.get(key) != new.get(key)]

@@ -5,6 +5,7 @@ wait inside `run`, so that `--help` answers in a fraction of a second.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -47,8 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except (ValueError, OSError, ImportError, subprocess.CalledProcessError) as error:  # the last of sbatch
-        print(f"hf-curation {args.verb}: {error}", file=sys.stderr)
+        print(f"hf-curation {args.verb}: {_with_flags(str(error), args)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; run the same command again to go on", file=sys.stderr)
         return 130
+
+
+def _with_flags(message: str, args: argparse.Namespace) -> str:
+    """Write the arguments that a message of the library names as they are typed: `weights_of` as `--weights-of`."""
+    for name in filter(lambda name: "_" in name, vars(args)):
+        message = re.sub(rf"(?<![\w-]){name}(?![\w(])", f"--{name.replace('_', '-')}", message)
+    return message

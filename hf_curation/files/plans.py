@@ -89,13 +89,13 @@ def claim_folder(folder: Path, plan: Plan, *, overwrite: bool = False) -> None:
         for name in _OURS:
             _remove(folder / name)
     elif path.exists():
-        if not (differences := list(_differences(read_json(path), plan))):
+        if not (told := list(_differences(read_json(path), plan))):
             return
         other = "another OUTPUT"
         if plan.step == "select":  # where only the choice is another, an hour of scoring need not be lost
             other += f" (with --weights-of {folder} nothing is weighed again)"
         raise ValueError(
-            f"{folder} holds another run: {'; '.join(differences[:3])}. Give {other}, or --overwrite to start afresh"
+            f"{folder} holds another run: {'; '.join(told[:3])}. Give {other}, or --overwrite to start afresh"
         )
     elif folder.is_dir() and any(map(_is_strange, folder.iterdir())):
         raise ValueError(f"{folder} holds files, and no run of ours; give a new or empty folder")
@@ -127,16 +127,27 @@ def _differences(old: dict[str, Any], new: Plan) -> Iterator[str]:
             name = "number of tasks" if key == "world_size" else key
             yield f"{name} was {old.get(key)} and is {current[key]}"
     for group in ("config", "versions"):
-        before, after = old.get(group) or {}, current[group]
-        for key in sorted({*before, *after}):
-            if before.get(key) != after.get(key):
-                yield f"{key} was {_short(before.get(key))} and is {_short(after.get(key))}"
+        yield from told_differences(old.get(group) or {}, current[group])
     before = {row[0]: row[1:] for row in old.get("inputs") or ()}
     after = {row[0]: row[1:] for row in current["inputs"]}
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
             verb = "is new" if name not in before else "is gone" if name not in after else "has changed"
             yield f"input file {name} {verb}"
+
+
+def told_differences(old: dict[str, Any], new: dict[str, Any], within: str = "") -> Iterator[str]:
+    """Yield in words where two plain configurations differ, down to the entry of a dictionary in them.
+
+    >>> list(told_differences({"features": {"order": 2, "seed": 0}}, {"features": {"order": 3, "seed": 0}}))
+    ['features.order was 2 and is 3']
+    """
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from told_differences(before, after, f"{within}{key}.")
+        elif before != after:
+            yield f"{within}{key} was {_short(before)} and is {_short(after)}"
 
 
 def _short(value: object) -> str:

@@ -53,7 +53,7 @@ def test_another_budget_scores_nothing_again(select, forbid, rows, contents):
     ("options", "message"),
     [
         ({"alpha": 0.5}, "alpha was 1.0 and is 0.5"),
-        ({"buckets": 500}, "features was .* and is"),
+        ({"buckets": 500}, "features.num_buckets was 10000 and is 500"),
         ({"tasks": 4}, "number of tasks was 2 and is 4"),
         ({"raw": "raw.parquet"}, "raw was .* and is"),
         ({"limit": 100}, "limit was None and is 100"),

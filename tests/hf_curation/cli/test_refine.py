@@ -88,7 +88,7 @@ def test_misuse_is_one_line(refine, capsys, tmp_path):
         (["--max-removed-fraction", "7"], "max_removed_fraction must be in [0, 1], got 7.0"),
         (["--refiner", "fak"], "'fak' is no refiner"),
         (["--slurm", "partition"], "--slurm takes KEY=VALUE, got 'partition'"),
-        (["--text-key", "body"], "text_key was 'text' and is 'body'"),
+        (["--text-key", "body"], "--text-key was 'text' and is 'body'"),
     ):
         assert refine(*args) == 1
         out, err = capsys.readouterr()

@@ -132,7 +132,7 @@ def test_misuse_is_one_line(select, capsys):
         (["--cap", "sea=much"], "--cap takes SOURCE=SHARE"),
         (["--slurm", "partition"], "--slurm takes KEY=VALUE, got 'partition'"),
         (["--seed", "3"], "seed was 0 and is 3"),
-        (["--text-key", "body"], "text_key was 'text' and is 'body'"),
+        (["--text-key", "body"], "--text-key was 'text' and is 'body'"),
         (["--weights-of", "nowhere"], "nowhere holds no selection"),
     ):
         assert select(*args) == 1
@@ -151,7 +151,7 @@ def test_caps_need_a_source(select, capsys, tmp_path):
         "".join(json.dumps({"id": one["id"], "text": one["text"]}) + "\n" for one in records)
     )
     assert select("--cap", "sea=0.5") == 1
-    assert "need source_key" in capsys.readouterr().err
+    assert "need --source-key" in capsys.readouterr().err
     assert not (tmp_path / "out" / "plan.json").exists(), "found before anything is read"
 
 

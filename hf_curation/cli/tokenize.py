@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", required=True, metavar="NAME", help="a repository, or a folder")
     parser.add_argument("--revision", help="of the repository")
     parser.add_argument(
-        "--columns", metavar="A,B", help="metadata columns to keep (default: flat ones, less what refining adds)"
+        "--columns", metavar="A,B", help="metadata to keep (default: all flat, less what refining adds)"
     )
     parser.add_argument("--tasks", type=int, help="number of tasks and shards (default: by the input's size)")
     parser.add_argument("--workers", type=int, help="tasks at a time (default: one per processor)")

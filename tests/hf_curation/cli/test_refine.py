@@ -85,7 +85,7 @@ def test_misuse_is_one_line(refine, capsys, tmp_path):
     for args, message in (
         (["--tasks", "4"], "number of tasks was 1 and is 4"),
         (["--limit", "0"], "limit must be at least 1, got 0"),
-        (["--max-removed-fraction", "7"], "max_removed_fraction must be in [0, 1], got 7.0"),
+        (["--max-removed-fraction", "7"], "--max-removed-fraction must be in [0, 1], got 7.0"),
         (["--refiner", "fak"], "'fak' is no refiner"),
         (["--slurm", "partition"], "--slurm takes KEY=VALUE, got 'partition'"),
         (["--text-key", "body"], "--text-key was 'text' and is 'body'"),

@@ -43,7 +43,7 @@ def test_a_folder_belongs_to_one_plan(tmp_path):
     [
         (make_plan(world_size=4), "number of tasks was 2 and is 4"),
         (make_plan(config={"limit": 5}), "limit was None and is 5"),
-        (make_plan(config={"chunk_refiner": {"name": "prox-web"}}), "chunk_refiner.name was .*tagger.* and is .*prox-web"),
+        (make_plan(config={"chunk_refiner": {"name": "prox-web"}}), "refiner.name was .tagger. and is .prox-web"),
         (make_plan(pyarrow="2"), "pyarrow was '1' and is '2'"),
         (make_plan(files=[("a.jsonl", "sha256:2")]), "input file a.jsonl has changed"),
         (make_plan(files=[("b.jsonl", "sha256:1")]), "input file a.jsonl is gone; input file b.jsonl is new"),

@@ -18,7 +18,8 @@ import orjson
 
 from hf_curation.files.atomic import write_json
 from hf_curation.sampling.groups import GroupCounts, merged
-from hf_curation.sampling.leakage import LeakExample, LeakIndex, LeakSet
+from hf_curation.sampling.leakage import LeakExample, LeakIndex
+from hf_curation.sampling.leakage_build import LeakSet
 from hf_curation.sampling.measures import LogSums, Overlap, kl_divergence
 from hf_curation.sampling.samples import DocumentSample, SampleDocument
 from hf_curation.sampling.shifts import Shifts

@@ -26,27 +26,14 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from hf_curation.sampling.leakage_words import HASH_VERSION, U64, WORD_RE, WordHasher, has_numba, window_keys
+from hf_curation.sampling.leakage_build import LeakIndexBuilder, LeakSet, anchor_words
+from hf_curation.sampling.leakage_words import HASH_VERSION, I16, U64, WORD_RE, WordHasher, has_numba, window_keys
 
-I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
 
 SCHEMA_VERSION: Final = 1
 DEFAULT_N: Final = 13
 DEFAULT_MIN_WORDS: Final = 8
-MAX_SETS: Final = 2**15 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class LeakSet:
-    """What the index holds of one held-out set."""
-
-    name: str
-    num_texts: int = 0
-    num_whole: int = 0
-    """Texts of `min_words` to n - 1 words, matched whole."""
-    num_too_short: int = 0
-    """Texts below `min_words`: not in the index."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +102,7 @@ class LeakIndex:
         """
         if n < 1 or min_words < 1:
             raise ValueError(f"n and min_words must be at least 1, got n={n} and min_words={min_words}")
-        builder = _Builder(n, min(min_words, n))
+        builder = LeakIndexBuilder(n, min(min_words, n))
         for name, pairs in groupby(texts_by_set, key=itemgetter(0)):
             builder.add(name, (text for _, text in pairs))
         if not builder.counts:
@@ -249,54 +236,3 @@ class LeakIndex:
             at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
             for start in np.flatnonzero(self.keys[at] == keys).tolist():
                 yield start + length, length, int(self.key_sets[at[start]])
-
-
-def anchor_words(n: int, min_words: int) -> int:
-    """Return the length m of anchors: n >= 2m - 1, and no text that is matched whole is shorter."""
-    return min((n + 1) // 2, min_words)
-
-
-class _Builder:
-    """Keys as they come, set by set."""
-
-    def __init__(self, n: int, min_words: int) -> None:
-        self.n, self.min_words, self.anchor_words = n, min_words, anchor_words(n, min_words)
-        self.keys: list[U64] = [np.empty(0, np.uint64)]
-        self.key_sets: list[I16] = [np.empty(0, np.int16)]
-        self.short_lengths: set[int] = set()
-        self.anchors: list[U64] = [np.empty(0, np.uint64)]
-        self.counts: dict[str, list[int]] = {}
-        self._hasher = WordHasher()
-
-    def add(self, name: str, texts: Iterable[str]) -> None:
-        """Index the texts of a set; it may come again."""
-        counts = self.counts.setdefault(name, [0, 0, 0])
-        index = list(self.counts).index(name)
-        if index >= MAX_SETS:
-            raise ValueError(f"a leak index holds at most {MAX_SETS:,} sets; set {name!r} is one more")
-        for text in texts:
-            hashes = np.array(self._hasher.text(text), np.uint64)
-            length = min(self.n, len(hashes))
-            counts[0] += 1
-            if length < self.min_words:
-                counts[2] += 1
-                continue
-            runs = window_keys(hashes, self.anchor_words)
-            self.anchors.append(runs[:: self.anchor_words] if length == self.n else runs[-1:])
-            if length < self.n:
-                counts[1] += 1
-                self.short_lengths.add(length)
-            self.keys.append(np.unique(window_keys(hashes, length)))
-            self.key_sets.append(np.full(len(self.keys[-1]), index, np.int16))
-
-    def table(self) -> tuple[U64, I16]:
-        """Return the distinct keys, sorted, with the first set of each."""
-        keys, key_sets = np.concatenate(self.keys), np.concatenate(self.key_sets)
-        order = np.lexsort((key_sets, keys))
-        distinct, first = np.unique(keys[order], return_index=True)
-        return distinct, key_sets[order][first]
-
-    def sets(self) -> Iterator[LeakSet]:
-        """Yield the sets with their counts."""
-        for name, (num_texts, num_whole, num_too_short) in self.counts.items():
-            yield LeakSet(name, num_texts, num_whole, num_too_short)

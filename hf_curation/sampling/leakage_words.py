@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+I16 = npt.NDArray[np.int16]
 U64 = npt.NDArray[np.uint64]
 
 HASH_VERSION: Final = 1

@@ -14,7 +14,8 @@ from hf_curation.reports.selection_charts import distance_bars, length_shares, n
 from hf_curation.reports.selection_render import render_selection
 from hf_curation.reports.selection_words import distance_verdict, draw_in_words, leak_in_words, length_in_words
 from hf_curation.sampling.evidence import Asked, Divergence, Evidence, GroupSummary, LeakReport
-from hf_curation.sampling.leakage import LeakExample, LeakSet
+from hf_curation.sampling.leakage import LeakExample
+from hf_curation.sampling.leakage_build import LeakSet
 from hf_curation.sampling.measures import Overlap
 from hf_curation.sampling.samples import SampleDocument
 from hf_curation.sampling.shifts import NgramShift, Shifts

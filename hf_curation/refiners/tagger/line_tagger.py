@@ -5,11 +5,14 @@ read in blocks of `BLOCK_LINES` lines, so that time is linear and memory bounded
 how they come about, are in `weights.md` beside this file and in `recipes/train_line_tagger`.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_curation.programs.lines import split_lines
 from hf_curation.programs.model import Call, Dialect, DropDocument, KeepAll, Program, RemoveLines, Scope
@@ -26,6 +29,23 @@ DOCUMENT_WEIGHTS: Final = Path(__file__).with_name("document.safetensors")
 """The document stage's own weights, fitted to `WEIGHTS`."""
 BLOCK_LINES: Final = 4096
 """Lines that are read together; a page of more lines gets one program per block."""
+_MAX_REMEMBERED: Final = 512
+
+
+class _Reading(NamedTuple):
+    """What the network says of the L lines of a page that hold anything, and what choosing among them needs."""
+
+    rows: NDArray[np.int64]
+    num_words: FloatArray
+    num_chars: FloatArray
+    probabilities: FloatArray
+
+
+_REMEMBERED: Final[OrderedDict[tuple[Path, bytes], _Reading]] = OrderedDict()
+"""Pages as a document stage read them, for the chunk stage that gets them next: almost half of a run's time.
+
+Of a page of 4,096 lines 80 KB are kept, of 40 lines less than one.
+"""
 
 
 class LineTagger:
@@ -118,19 +138,33 @@ class LineTagger:
 
     def _edit(self, text: str) -> tuple[Call, ...]:
         lines = split_lines(text)
-        page = page_features(lines)
-        probabilities = self._tag(page)
-        keep = choose_lines(probabilities, page.num_words)
-        keep = keep_at_least(keep, probabilities, page.num_chars)
-        return removal_calls(page.rows, keep, len(lines))
+        reading = _REMEMBERED.pop(self._key(text), None)
+        if reading is None:
+            page = page_features(lines)
+            reading = _reading(page, self._tag(page))
+        keep = choose_lines(reading.probabilities, reading.num_words)
+        keep = keep_at_least(keep, reading.probabilities, reading.num_chars)
+        return removal_calls(reading.rows, keep, len(lines))
 
     def _judge(self, text: str) -> tuple[Call, ...]:
         lines = split_lines(text)
         page = page_features(lines)
         if not len(page.rows):
             return (KeepAll(document=True),)  # nothing to judge
-        evidence = page_evidence(lines, page, self._tag(page))
-        return (DropDocument() if self.head.is_junk(evidence) else KeepAll(document=True),)
+        probabilities = self._tag(page)
+        if self.head.is_junk(page_evidence(lines, page, probabilities)):
+            return (DropDocument(),)
+        _REMEMBERED[self._key(text)] = _reading(page, probabilities)
+        if len(_REMEMBERED) > _MAX_REMEMBERED:
+            _REMEMBERED.popitem(last=False)
+        return (KeepAll(document=True),)
+
+    def _key(self, text: str) -> tuple[Path, bytes]:
+        return self._path, blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _reading(page: PageFeatures, probabilities: FloatArray) -> _Reading:
+    return _Reading(page.rows, page.num_words, page.num_chars, probabilities)
 
 
 def _shift(call: Call, first_line: int) -> Call:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hf_curation.programs.lines import split_lines
 from hf_curation.refiners.base import Refiner, Stage
 from hf_curation.refiners.refine import refine_texts
-from hf_curation.refiners.tagger import LineTagger
+from hf_curation.refiners.tagger import LineTagger, line_tagger
 from hf_curation.refiners.tagger.line_tagger import BLOCK_LINES
 
 ARTICLE = """Skip to content
@@ -182,3 +182,21 @@ def test_needs_no_torch():
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'datatrove')))"
     )
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ}, check=False).returncode == 0
+
+
+def test_the_chunk_stage_takes_over_what_the_document_stage_read_and_says_the_same(monkeypatch):
+    pages = [ARTICLE, *NOTES, ARTICLE]
+    alone = [[draft.text for draft in LineTagger().write(LineTagger().windows(page))] for page in pages]
+    judge, editor, read = LineTagger(Stage.DOCUMENT), LineTagger(), []
+    monkeypatch.setattr(LineTagger, "_tag", lambda self, page, tag=LineTagger._tag: read.append(1) or tag(self, page))
+    for page in pages:
+        judge.write(judge.windows(page))
+    after = [[draft.text for draft in editor.write(editor.windows(page))] for page in pages]
+    assert after == alone
+    assert len(read) == len(pages) + 1  # the page that came twice was remembered once
+
+
+def test_only_so_many_pages_are_remembered():
+    judge = LineTagger(Stage.DOCUMENT)
+    judge.write([window for i in range(600) for window in judge.windows(f"{i} sheep sleep.")])
+    assert len(line_tagger._REMEMBERED) == line_tagger._MAX_REMEMBERED

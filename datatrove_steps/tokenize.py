@@ -148,6 +148,8 @@ class TokenizeDocuments(PipelineStep):  # type: ignore[misc]
         """Yield the columns of each document as the store takes them."""
         if self.strict:
             return (doc.metadata for doc in documents)
+        if not len(self.schema):  # a batch without columns has no rows either
+            return ({} for _ in documents)
         batch = to_batch(documents, self.schema)
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             num_given = sum(doc.metadata.get(name) is not None for doc in documents)

@@ -123,7 +123,7 @@ class _RankWriter(PipelineStep):  # type: ignore[misc]
 
 
 class WriteParquet(_RankWriter):
-    """Write documents to Parquet (zstd, content-defined chunks, page index) with one schema for all shards.
+    """Write documents to Parquet (zstd, content-defined chunks, page index, checksums) with one schema for all shards.
 
     Args:
         output_folder: a local folder.
@@ -158,7 +158,12 @@ class WriteParquet(_RankWriter):
     def _start(self, part: PartFile) -> None:
         self._waiting, self._num_chars = [], 0
         self._writer = parquet.ParquetWriter(
-            part, self.schema, compression="zstd", use_content_defined_chunking=True, write_page_index=True
+            part,
+            self.schema,
+            compression="zstd",
+            use_content_defined_chunking=True,
+            write_page_index=True,
+            write_page_checksum=True,
         )
 
     def _add(self, doc: Document) -> None:

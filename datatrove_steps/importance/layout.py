@@ -158,7 +158,12 @@ class ChosenWriter:
         self._num_waiting = self._num_bytes = 0
         self._schema = schema
         self._writer = parquet.ParquetWriter(
-            part, schema, compression="zstd", use_content_defined_chunking=True, write_page_index=True
+            part,
+            schema,
+            compression="zstd",
+            use_content_defined_chunking=True,
+            write_page_index=True,
+            write_page_checksum=True,
         )
 
     def add(self, batch: Any) -> None:  # noqa: ANN401 - a record batch

@@ -114,7 +114,8 @@ class RowReader:
 
 def _batches(path: Path, columns: list[str]) -> Iterator[Any]:
     with path.open("rb") as raw:
-        yield from parquet.ParquetFile(raw).iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False)
+        file = parquet.ParquetFile(raw, page_checksum_verification=True)
+        yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False)
 
 
 def _check_facts(path: Path, stage: Stage, columns: Sequence[str]) -> str:

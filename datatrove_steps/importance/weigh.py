@@ -221,8 +221,14 @@ class _Sidecar:
         self._part = None if path is None else PartFile(path)
         self._writer: Any = None
         if self._part is not None:
-            options = {"compression": "zstd", "use_dictionary": ["source", "excluded"], "write_statistics": False}
-            self._writer = parquet.ParquetWriter(self._part, self._schema, **options)
+            self._writer = parquet.ParquetWriter(
+                self._part,
+                self._schema,
+                compression="zstd",
+                use_dictionary=["source", "excluded"],
+                write_statistics=False,
+                write_page_checksum=True,
+            )
 
     def add(self, batch: TextBatch, weights: LogWeights, excluded_N: Any) -> None:  # noqa: ANN401 - int8[N]
         """Append the rows of a batch."""

@@ -249,7 +249,9 @@ def table(summary: dict[str, Any]) -> list[str]:
         if len(shown) > 1:
             lines += _amounts(kind[:-1], shown, tokens["chosen"])
     names = {"sampler": "KL, its features", "probe": "KL, others"}
-    for kind, nats in summary["kl"].items() if documents["chosen"] else ():
+    for kind, nats in summary["kl"].items():
+        if not documents["chosen"] or "chosen" not in nats:  # texts may be too short to have any n-gram
+            continue
         told = ", ".join(f"{group} {value:.3f}" for group, value in nats.items() if group != "chosen")
         lines.append(f"{names[kind]:<22}{nats['chosen']:>15.3f}  {'nats':>8}  {told}")
     if documents["chosen"] and "random" in summary["kl"].get("probe", {}):

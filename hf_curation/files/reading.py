@@ -3,7 +3,8 @@
 A damaged file is a `ShardError` that names the file and how far it could be read, never a shorter list of documents:
 datatrove 0.10 publishes 498 of 994 documents of a `.gz` cut in half. Compression is told by the first bytes, not the
 name. Arrow's streams do the work: unlike Python's `zstandard` they raise on a cut frame, they read concatenated
-members, and their gzip checks the checksum. A single flipped bit in zstd without checksum goes unseen by any reader.
+members, and their gzip checks the checksum. A single flipped bit in zstd or Parquet without checksums goes unseen by
+any reader; the files that we write have them.
 """
 
 import io
@@ -92,7 +93,7 @@ def read_rows(
     Only row groups that hold one of these rows are read, and of these only `columns` where they are named.
 
     Raises:
-        ShardError: where a page is damaged.
+        ShardError: where a page is damaged, or a row group has not the rows that the footer says.
     """
     import pyarrow as pa  # noqa: PLC0415
 
@@ -112,13 +113,15 @@ def read_rows(
                     if low < high:
                         yield position + low, batch.slice(low, high - low)
                     position += batch.num_rows
+                if position != first_row + num_rows:  # a damaged page header, which pyarrow takes for the end
+                    raise OSError(f"{position - first_row} of its {num_rows} rows")
             first_row += num_rows
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{name}: damaged in or after row {first_row} ({_first_line(error)})") from error
 
 
 def open_parquet(raw: BinaryIO, name: str) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Return the `ParquetFile` of an open file.
+    """Return the `ParquetFile` of an open file; where its pages have checksums, reading them checks these.
 
     Raises:
         ShardError: if it has no readable footer.
@@ -127,7 +130,7 @@ def open_parquet(raw: BinaryIO, name: str) -> Any:  # noqa: ANN401 - pyarrow has
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        return parquet.ParquetFile(raw)
+        return parquet.ParquetFile(raw, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{name}: no readable Parquet footer ({_first_line(error)})") from error
 

@@ -125,7 +125,7 @@ def _pages_of(file: Path, *, dropped: bool) -> Iterator[Page]:
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        with parquet.ParquetFile(file) as source:
+        with parquet.ParquetFile(file, page_checksum_verification=True) as source:
             cells = _Cells(source.schema_arrow)
             if "text" not in cells.paths:
                 raise ValueError(

@@ -184,6 +184,12 @@ def test_a_wrong_text_key_is_told(pages, tmp_path, tokenizer, capsys):
     assert hints == ["Hint: no record had a text; name its column or key with --text-key"]
 
 
+def test_documents_without_metadata(config, tmp_path):
+    (tmp_path / "bare.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    tokenize_documents(config(input=str(tmp_path / "bare.jsonl"))).run()
+    assert TokenStore(tmp_path / "store").lengths_D.tolist() == [3, 3]
+
+
 def test_the_command(pages, tmp_path, tokenizer, capsys):
     command = ["tokenize", str(pages), str(tmp_path / "store"), "--tokenizer", tokenizer, "--workers", "1"]
     assert main([*command, "--columns", "url,n"]) == 0

@@ -84,6 +84,14 @@ def test_nothing_chosen_has_no_distance(select, capsys, tmp_path, options):
     assert "Nothing was chosen" in capsys.readouterr().out
 
 
+def test_texts_too_short_for_a_distance(select, capsys, tmp_path):
+    select("--budget", "0%", output="other")  # writes the target
+    (tmp_path / "raw.jsonl").write_text('{"text": "one"}\n{"text": "six"}\n')
+    assert select("--budget", "100%") == 0
+    assert not any(line.startswith("KL, others") for line in capsys.readouterr().out.splitlines())
+    assert main(["report", str(tmp_path / "out"), "--html", str(tmp_path / "report.html")]) == 0
+
+
 def test_json_is_one_object_with_everything(select, capsys):
     assert select("--json", "--tasks", "3", "--budget", "50%") == 0
     out, err = capsys.readouterr()

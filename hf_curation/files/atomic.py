@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 import orjson
 
 PART_SUFFIX: Final = ".part"
+_MAX_NAME_BYTES: Final = 255  # of Linux and macOS file systems
 
 
 class PartFile(io.RawIOBase):
@@ -32,7 +33,7 @@ class PartFile(io.RawIOBase):
         super().__init__()
         target.parent.mkdir(parents=True, exist_ok=True)
         self.target = target
-        self.path = target.with_name(f"{target.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
+        self.path = target.with_name(_part_name(target.name))
         self.num_bytes = 0
         self._hash = sha256()
         self._is_discarded = False
@@ -126,6 +127,13 @@ def remove_parts(folder: Path) -> int:
     for part in parts:
         part.unlink(missing_ok=True)
     return len(parts)
+
+
+def _part_name(name: str) -> str:
+    """Return a name of its own for a part, which is longer than the file's only where there is room for that."""
+    suffix = f".{secrets.token_hex(4)}{PART_SUFFIX}"
+    room = _MAX_NAME_BYTES - len(suffix)
+    return os.fsencode(name)[:room].decode("utf-8", "ignore") + suffix
 
 
 def _sync_folder(folder: Path) -> None:

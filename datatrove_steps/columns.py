@@ -22,10 +22,11 @@ from typing import Any, Final
 import pyarrow as pa
 
 from datatrove_steps.custody import CUSTODY_TYPES
+from datatrove_steps.extraction import WARC_COLUMNS, VisibleText
 from datatrove_steps.readers import RawRecord, read_records
 from datatrove_steps.records import to_document
 from datatrove_steps.tables import EXTRA_COLUMN, Field, Schema, make_field
-from hf_curation.files.reading import ShardError, is_parquet, open_parquet
+from hf_curation.files.reading import ShardError, is_parquet, is_warc, open_parquet
 from hf_curation.files.shares import Share
 from hf_curation.files.sources import Source, SourceFile
 
@@ -65,7 +66,11 @@ def _sample(source: Source, file: SourceFile, text_key: str, declared: dict[str,
     with contextlib.suppress(ShardError):
         if is_parquet(file.name):
             declared |= _declared(source, file)
-        yield from islice(read_records(source, file, Share(0), text_key), _SAMPLE_RECORDS)
+        if is_warc(file.name):  # what a capture brings is known, and extracting 256 pages takes a while
+            VisibleText()
+            yield RawRecord(0, {text_key: "-", **dict.fromkeys(WARC_COLUMNS, "")})
+        else:
+            yield from islice(read_records(source, file, Share(0), text_key=text_key), _SAMPLE_RECORDS)
 
 
 def describe_columns(columns: Schema) -> dict[str, str]:

@@ -14,8 +14,10 @@ from typing import Any, Final, Self
 from datatrove.data import Document
 from datatrove.utils.logging import logger
 
+from datatrove_steps.extraction import EXTRACTION_REASONS
 from datatrove_steps.ledger import FinishedPart, Ledger, deliver
 from hf_curation.files.atomic import PartFile
+from hf_curation.files.warc import WARC_REASONS
 
 QUARANTINE_REASONS: Final[dict[str, str]] = {
     "bad_json": "the line is not JSON",
@@ -28,6 +30,8 @@ QUARANTINE_REASONS: Final[dict[str, str]] = {
     "text_not_string": "the text is not a string",
     "empty_text": "the text is empty or blank",
     "refiner_error": "the refiner or the executor raised an exception on this document alone",
+    **WARC_REASONS,
+    **EXTRACTION_REASONS,
 }
 """Reason -> what it means; a closed set, part of the on-disk format."""
 

@@ -7,7 +7,7 @@ time).
 
 Parts of JSONL are strides (record `i` goes to part `i % num_parts`), because lines cannot be found without reading
 them; decompressing a file once per part costs 1 ms per 100 to 600 KB. Parts of Parquet are ranges of rows, of which
-only the row groups are read that are needed.
+only the row groups are read that are needed. Parts of WARC are strides of captures; only a part's own are extracted.
 """
 
 import os
@@ -18,16 +18,19 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
+from datatrove.pipeline.extractors.base import BaseExtractor
 
+from datatrove_steps.extraction import WARC_COLUMNS, extract_captures
 from datatrove_steps.ledger import Ledger
 from datatrove_steps.quarantine import Quarantine
 from datatrove_steps.records import parse_line, to_document
 from datatrove_steps.tables import rows_of
 from hf_curation.files.accounts import StageAccount
 from hf_curation.files.manifest import InputShare
-from hf_curation.files.reading import is_parquet, open_lines, open_parquet, read_lines, read_rows
+from hf_curation.files.reading import is_parquet, is_warc, open_lines, open_parquet, read_lines, read_rows
 from hf_curation.files.shares import Share, deal
 from hf_curation.files.sources import Source, SourceFile, find_source, limit_records
+from hf_curation.files.warc import Capture, read_captures
 
 _BATCH_RECORDS = 256
 _BATCH_BYTES = 16 * 2**20
@@ -38,7 +41,7 @@ class RawRecord(NamedTuple):
     """A record of the input before anybody has looked at it."""
 
     number: int
-    """Its place in the file: of the line, or of the row."""
+    """Its place in the file: of the line, of the row, or among the captures."""
     value: Any
     """Parsed; None where `reason` is set."""
     reason: str | None = None
@@ -49,10 +52,11 @@ class RawRecord(NamedTuple):
 
 
 class ReadDocuments(PipelineStep):  # type: ignore[misc]
-    """Read documents from JSONL (plain, .gz, .zst, .bz2) and Parquet: a file, a folder, a pattern, or `hf://...`.
+    """Read documents from JSONL, WARC (plain, .gz, .zst, .bz2) and Parquet: a file, a folder, a pattern, or `hf://...`.
 
-    A document's id is its own, or `NAME/INDEX` of the file and record. Bad records (`QUARANTINE_REASONS`) are
-    quarantined and counted; a damaged file raises `ShardError` and fails the rank.
+    A document's id is its own, or `NAME/INDEX` of the file and record. Of a capture of WARC the text is extracted,
+    and `url` and `date` are metadata; the records between captures are no documents. Bad records
+    (`QUARANTINE_REASONS`) are quarantined and counted; a damaged file raises `ShardError` and fails the rank.
 
     Args:
         source: where to read; a `Source` pins the list of files, a path is listed by every task.
@@ -61,6 +65,7 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
         limit: the most records to read in the whole run, all tasks together; None for all.
         quarantine: folder for bad records; None counts and logs them only.
         ledger: shared with `PublishRank`, in a pipeline that ends with one.
+        extractor: of datatrove's, takes text out of the HTML in WARC; None for `VisibleText`.
     """
 
     type = "📖 - READER"
@@ -75,6 +80,7 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
         limit: int | None = None,
         quarantine: str | Path | None = None,
         ledger: Ledger | None = None,
+        extractor: BaseExtractor | None = None,
     ) -> None:
         super().__init__()
         self.source = source if isinstance(source, Source) else str(source)
@@ -83,6 +89,7 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
         self.limit = limit
         self.quarantine = None if quarantine is None else Path(quarantine)
         self.ledger = ledger
+        self.extractor = extractor
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Yield the documents of this rank's share of the input, after those of `data`."""
@@ -111,7 +118,9 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
         self, source: Source, share: Share, account: StageAccount, quarantine: Quarantine
     ) -> Iterator[Document]:
         file = source.files[share.file]
-        records = read_records(source, file, share, self.text_key)
+        records = read_records(
+            source, file, share, text_key=self.text_key, id_key=self.id_key, extractor=self.extractor
+        )
         while True:
             with self.track_time("batch"):
                 batch = _next_batch(records)
@@ -148,8 +157,16 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
             self.ledger.page(rank).inputs.append(entry)
 
 
-def read_records(source: Source, file: SourceFile, share: Share, text_key: str = "text") -> Iterator[RawRecord]:
-    """Yield one share of a file, record by record.
+def read_records(
+    source: Source,
+    file: SourceFile,
+    share: Share,
+    *,
+    text_key: str = "text",
+    id_key: str = "id",
+    extractor: BaseExtractor | None = None,
+) -> Iterator[RawRecord]:
+    """Yield one share of a file, record by record; arguments as of `ReadDocuments`.
 
     Raises:
         ShardError: if the file is damaged.
@@ -162,6 +179,10 @@ def read_records(source: Source, file: SourceFile, share: Share, text_key: str =
                 columns = ", ".join(parquet.schema_arrow.names)
                 raise ValueError(f"{file.name} has no column {text_key!r}; name one with --text-key: {columns}")
             yield from _read_parquet(parquet, file, share)
+        elif is_warc(file.name):
+            for capture, text, reason in extract_captures(_captures(raw, file, share), extractor):
+                row = {id_key: capture.headers.get("warc-record-id"), text_key: text, **_capture_columns(capture)}
+                yield RawRecord(capture.index, row, reason, len(text))
         else:
             yield from _read_jsonl(open_lines(raw, file.name), file, share)
 
@@ -179,6 +200,19 @@ def _read_jsonl(stream: Any, file: SourceFile, share: Share) -> Iterator[RawReco
         elif line.strip():
             value, reason = parse_line(line)
             yield RawRecord(index, value, reason, len(line), line if reason else b"")
+
+
+def _captures(raw: Any, file: SourceFile, share: Share) -> Iterator[Capture]:  # noqa: ANN401
+    stream = open_lines(raw, file.name)
+    for capture in read_captures(stream, file.name, part=share.part, num_parts=share.num_parts):
+        if file.stop is not None and capture.index >= file.stop:
+            return
+        yield capture
+
+
+def _capture_columns(capture: Capture) -> dict[str, str | None]:
+    values = (capture.headers.get("warc-target-uri", "").strip("<>") or None, capture.headers.get("warc-date"))
+    return dict(zip(WARC_COLUMNS, values, strict=True))
 
 
 def _read_parquet(parquet: Any, file: SourceFile, share: Share) -> Iterator[RawRecord]:  # noqa: ANN401

@@ -8,7 +8,7 @@ from datatrove_steps.code_versions import versions_of
 from datatrove_steps.columns import describe_columns
 from datatrove_steps.tables import Schema
 from hf_curation.files.plans import Plan, code_digest
-from hf_curation.files.reading import is_parquet
+from hf_curation.files.reading import is_parquet, is_warc
 from hf_curation.files.sources import Source
 from hf_curation.programs.limits import DEFAULT_LIMITS, Limits
 from hf_curation.refiners.base import Refiner, Stage
@@ -27,7 +27,7 @@ class RefineConfig:
     """What `refine_pipeline` and `hf-curation refine` are asked for."""
 
     input: str
-    """A file, a folder, a pattern, or `hf://datasets/NAME/...`: JSONL (plain, .gz, .zst, .bz2) and Parquet."""
+    """A file, a folder, a pattern, or `hf://datasets/NAME/...`: JSONL, WARC (plain, .gz, .zst, .bz2) and Parquet."""
     output: str
     """A local folder: new, empty, or begun by the same run."""
     doc_refiner: str | Refiner | None = "tagger"
@@ -103,7 +103,8 @@ def make_plan(config: RefineConfig, source: Source, columns: Schema) -> Plan:
         "columns": describe_columns(columns),
     }
     tasks = config.tasks or default_tasks(source, config.limit)
-    return Plan.of("refine", resolved, source, tasks, versions_of(_OUR_CODE, _PACKAGES))
+    extractor = ("resiliparse",) if any(is_warc(file.name) for file in source.files) else ()
+    return Plan.of("refine", resolved, source, tasks, versions_of(_OUR_CODE, (*_PACKAGES, *extractor)))
 
 
 def refiner_of(config: RefineConfig, stage: Stage) -> str | Refiner | None:

@@ -30,8 +30,18 @@ def is_parquet(name: str) -> bool:
     return name.lower().endswith(".parquet")
 
 
+def is_warc(name: str) -> bool:
+    """Return whether a file of this name is read as WARC, or as WET, which is WARC too."""
+    stem = name.lower()
+    if stem.endswith(COMPRESSED_SUFFIXES):
+        stem = stem.rpartition(".")[0]
+    return stem.endswith((".warc", ".wet"))
+
+
 def is_readable(name: str) -> bool:
     """Return whether a file of this name in a folder is data; compressed `.json` is taken for lines, as C4 has it."""
+    if is_warc(name):
+        return True
     stem = name.lower()
     if stem.endswith(COMPRESSED_SUFFIXES):
         stem = stem.rpartition(".")[0]
@@ -65,17 +75,21 @@ def read_lines(stream: BinaryIO, name: str, *, max_bytes: int = MAX_RECORD_BYTES
     """Yield `(index, line, whole)` of every line; of a line over `max_bytes` only its beginning, with `whole` False.
 
     Raises:
-        ShardError: where the file is cut off or damaged; every line before that has been yielded.
+        ShardError: where the file is cut off or damaged, every line before that having been yielded, or is WARC.
     """
     index = 0
     try:
         while line := stream.readline(max_bytes):
+            if line.startswith(b"WARC/") and index == 0:
+                raise ShardError(f"{name}: is WARC, an archive of pages; `hf-curation refine` makes documents of it")
             whole = len(line) < max_bytes or line.endswith(b"\n")
             tail = line
             while tail and not whole and not tail.endswith(b"\n"):
                 tail = stream.readline(max_bytes)
             yield index, line, whole
             index += 1
+    except ShardError:
+        raise
     except (OSError, EOFError) as error:
         raise ShardError(f"{name}: damaged or cut off after {index} lines ({error})") from error
 

@@ -14,13 +14,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import orjson
 
+from hf_curation.files.addresses import check_address
 from hf_curation.files.atomic import canonical_json
-from hf_curation.files.reading import is_parquet, is_readable, open_lines, open_parquet, read_lines
+from hf_curation.files.reading import is_parquet, is_readable, is_warc, open_lines, open_parquet, read_lines
+from hf_curation.files.warc import read_captures
 
 _MAGIC_RE: Final = re.compile(r"[*?[]")
 _WHOLE_BYTES: Final = 64 * 2**20
@@ -84,12 +87,13 @@ def find_source(path: str | os.PathLike[str]) -> Source:
     """List what `path` holds.
 
     Raises:
-        ValueError: if nothing is there, or nothing that can be read as documents.
+        ValueError: if nothing is there, or nothing that can be read as documents, or the address carries a secret.
         OSError: if the store does not answer.
     """
     url = str(path)
     if "://" not in url:
         return _find(os.path.abspath(os.path.expanduser(url)), url)
+    check_address(url)
     try:
         return _find(url, url)
     except (ValueError, OSError, ImportError):
@@ -153,6 +157,9 @@ def _count_records(source: Source, file: SourceFile, limit: int) -> tuple[int | 
         if is_parquet(file.name):
             rows = open_parquet(raw, file.name).metadata.num_rows
             return (limit, 0) if rows >= limit else (None, limit - rows)
+        if is_warc(file.name):
+            num_captures = sum(1 for _ in islice(read_captures(open_lines(raw, file.name), file.name), limit))
+            return (limit, 0) if num_captures == limit else (None, limit - num_captures)
         for index, line, _ in read_lines(open_lines(raw, file.name), file.name):
             limit -= bool(line.strip())
             if limit == 0:
@@ -174,7 +181,7 @@ def _source(fs: Any, base: str, found: dict[str, Any], url: str, *, explicit: bo
             skipped.append(name)
     if not files:
         seen = f"; it holds {', '.join(sorted(skipped)[:5])}" if skipped else ""
-        raise ValueError(f"no .jsonl, .jsonl.gz, .jsonl.zst or .parquet file at {url}{seen}")
+        raise ValueError(f"no .jsonl, .jsonl.gz, .jsonl.zst, .parquet or .warc.gz file at {url}{seen}")
     root = base if "://" not in url else str(fs.unstrip_protocol(base))
     return Source(root, tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(skipped)))
 

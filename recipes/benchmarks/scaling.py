@@ -1,0 +1,266 @@
+# /// script
+# dependencies = ["hf-curation[report,select,train]"]
+# ///
+r"""Memory and time of every stage by number of documents: is the one flat, is the other linear?
+
+python recipes/benchmarks/scaling.py                              # 10,000, 100,000 and 1,000,000: an hour or two
+python recipes/benchmarks/scaling.py --documents 1000 10000       # does it run?
+python recipes/benchmarks/scaling.py --texts runs/debian-docs/documents-large.jsonl --stages refine summary report
+
+Documents are made from real ones: lines of texts, shuffled into documents of 450 bytes on average (200 to 800, short
+so that a million fit), twenty to a host, each with an address and an id of its own. A smaller corpus is the beginning
+of a larger one. The texts are the quickstart's pages and the descriptions of the packages installed here, or
+`--texts`, JSONL with `text`; these have no more than so many different lines, and what is learned or chosen from them
+means nothing.
+
+Every stage runs in a process of its own, as one task over all documents, on one core: peak is that process's `VmHWM`
+(Linux only), interpreter and libraries included; CPU seconds are those of the stage alone, after planning. Marginal
+figures are taken between the two largest corpora, so that what a stage costs before its first document does not count.
+The last line is JSON, each by stage:
+
+- flat: peak at the most documents / at the fewest; 1.0 is flat
+- bytes_per_document: of memory, marginal; what a stage keeps of every document
+- exponent: slope of log CPU seconds over log documents by least squares; 1.0 is linear, below is fixed cost
+- exponent_last: the same between the two largest corpora
+- us_per_document, mb_per_s: CPU, marginal
+- peak_mib, cpu_s: by number of documents
+- output_bytes_per_document: of what refine, weigh and tokenize write, marginal
+"""
+
+import argparse
+import json
+import random
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from math import log
+from pathlib import Path
+from typing import Any
+
+from passes import chain_of, cost_of, print_cost, run_steps
+
+SELECT = ("count_target", "count_raw", "fit", "weigh", "choose", "keep", "evidence")
+TOKENIZE = ("tokenize", "store")
+REFINE = ("refine", "summary")
+STAGES = (*REFINE, "report", *SELECT, *TOKENIZE, "pack", "adapt")
+OUTPUTS = {"refine": "refined/data", "weigh": "selected/weights", "tokenize": "tokens/tokens"}
+TARGET_DOCUMENTS = 1000
+LINE_BYTES = 240
+FIELDS = ("documents", "MB")
+Cost = dict[str, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="fewest first")
+    parser.add_argument("--texts", type=Path, help="JSONL to make documents of")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="in this order")
+    parser.add_argument("--work", type=Path, default=Path("runs/scaling"))
+    parser.add_argument("--run", metavar="STAGE", choices=STAGES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.run:
+        print_cost(WORK[args.run](args.work))
+        return
+    if len(args.documents) < 2 or args.documents != sorted(set(args.documents)):
+        raise SystemExit("scaling.py: --documents takes two numbers or more, the smallest first")
+    texts = read_texts(args.texts)
+    costs: dict[int, dict[str, Cost]] = {}
+    sizes: dict[int, int] = {}
+    for number in args.documents:
+        folder = args.work / str(number)
+        sizes[number] = make_corpus(folder, texts, number)
+        costs[number] = {}
+        for stage in STAGES:
+            if stage in args.stages:
+                costs[number][stage] = cost_of_stage(folder, stage)
+                print(f"{number:,} documents: {stage} {costs[number][stage]}", file=sys.stderr, flush=True)
+    print_table(costs, sizes)
+    print(json.dumps(figures_of(costs, sizes)))
+
+
+def read_texts(path: Path | None) -> list[str]:
+    """Return the texts that documents are made of."""
+    if path is not None:
+        with path.open() as lines:
+            return [text for line in lines if (text := json.loads(line)["text"])]
+    from datatrove_steps.package_descriptions import package_rows
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "quickstart"))
+    from pages import read_pages
+
+    return [row["text"] for row in (*read_pages(), *package_rows())]
+
+
+def make_corpus(folder: Path, texts: list[str], number: int) -> int:
+    """Write `documents.jsonl`, `target.jsonl` and a tokenizer afresh; return the bytes of text of the documents."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    lines = [line[:LINE_BYTES] for text in texts for line in text.split("\n") if line.strip()]
+    num_bytes = 0
+    with (folder / "documents.jsonl").open("w") as file:
+        for document in synthetic(lines, number):
+            num_bytes += len(document["text"].encode())
+            file.write(json.dumps(document, ensure_ascii=False) + "\n")
+    target = list(synthetic(lines, TARGET_DOCUMENTS, seed=1))
+    with (folder / "target.jsonl").open("w") as file:
+        file.writelines(json.dumps(document, ensure_ascii=False) + "\n" for document in target)
+    sys.path.insert(0, str(Path(__file__).parents[1] / "meco_pretrain"))
+    from byte_bpe import train_tokenizer
+
+    train_tokenizer(iter([document["text"] for document in target]), 4096).save_pretrained(folder / "tokenizer")
+    return num_bytes
+
+
+def synthetic(lines: list[str], number: int, seed: int = 0) -> Iterator[dict[str, str]]:
+    """Yield documents of shuffled lines; equal seeds give equal documents, however many."""
+    rng = random.Random(seed)  # noqa: S311
+    for place in range(number):
+        room, chosen = rng.randrange(200, 600), []
+        for _ in count():
+            chosen.append(rng.choice(lines))
+            room -= len(chosen[-1].encode()) + 1
+            if room <= 0:
+                break
+        url = f"https://site-{place // 20}.example/{seed}/{place}"
+        yield {"id": f"made/{seed}/{place}", "text": "\n".join(chosen), "source": f"s{place % 7}", "url": url}
+
+
+def cost_of_stage(folder: Path, stage: str) -> Cost:
+    """Run one stage in a process of its own; return MiB, CPU seconds, and bytes written."""
+    cost = cost_of(__file__, ["--work", str(folder), "--run", stage])
+    if stage in OUTPUTS:
+        cost["output_bytes"] = sum(path.stat().st_size for path in (folder / OUTPUTS[stage]).iterdir())
+    return cost
+
+
+def refine(folder: Path, place: int) -> Callable[[], None]:
+    """Return what runs one executor of refining."""
+    from datatrove_steps.pipelines import refine_pipeline
+    from datatrove_steps.refine_plan import RefineConfig
+
+    config = RefineConfig(input=str(folder / "documents.jsonl"), output=str(folder / "refined"), tasks=1)
+    return partial(run_steps, chain_of(refine_pipeline(config))[place])
+
+
+def select(folder: Path, place: int) -> Callable[[], None]:
+    """Return what runs one pass of a selection."""
+    from datatrove_steps import SelectConfig, importance_sampling
+
+    config = SelectConfig(
+        raw=str(folder / "documents.jsonl"),
+        output=str(folder / "selected"),
+        targets=str(folder / "target.jsonl"),
+        budget="10%",
+        tasks=1,
+    )
+    return partial(run_steps, chain_of(importance_sampling(config))[place])
+
+
+def tokenize(folder: Path, place: int) -> Callable[[], None]:
+    """Return what runs one executor of tokenizing."""
+    from datatrove_steps.tokenize_pipeline import TokenizeConfig, tokenize_documents
+
+    config = TokenizeConfig(
+        input=str(folder / "documents.jsonl"),
+        output=str(folder / "tokens"),
+        tokenizer=str(folder / "tokenizer"),
+        tasks=1,
+    )
+    return partial(run_steps, chain_of(tokenize_documents(config))[place])
+
+
+def pack(folder: Path) -> Callable[[], None]:
+    """Return what plans the rows of both phases, prefixes included."""
+    from transformers import AutoTokenizer
+
+    from trainer_callbacks import MeCoDataset
+
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    shutil.rmtree(folder / "tokens" / "prefixes", ignore_errors=True)
+    return lambda: print(len(MeCoDataset(folder / "tokens", tokenizer, seq_len=2048, samples_per_step=1)))
+
+
+def report(folder: Path) -> Callable[[], None]:
+    """Return what draws the report of the refining run."""
+    from hf_curation.reports.gather import gather_report
+    from hf_curation.reports.render import render_report
+
+    def draw() -> None:
+        (folder / "refined.html").write_bytes(render_report(gather_report(folder / "refined")))
+
+    return draw
+
+
+def adapt(folder: Path) -> Callable[[], None]:
+    """Return what adapts the vocabulary to all documents, read one by one."""
+    from datatrove_steps import ReadDocuments
+    from hf_curation.vocabulary import adapt_tokenizer
+
+    def learn() -> None:
+        texts = (doc.text for doc in ReadDocuments(folder / "documents.jsonl").run())
+        adapt_tokenizer(str(folder / "tokenizer"), texts)
+
+    return learn
+
+
+WORK: dict[str, Callable[[Path], Callable[[], None]]] = {
+    **{name: partial(refine, place=i) for i, name in enumerate(REFINE)},
+    **{name: partial(select, place=i) for i, name in enumerate(SELECT)},
+    **{name: partial(tokenize, place=i) for i, name in enumerate(TOKENIZE)},
+    "report": report,
+    "pack": pack,
+    "adapt": adapt,
+}
+
+
+def figures_of(costs: dict[int, dict[str, Cost]], sizes: dict[int, int]) -> dict[str, Any]:
+    """Return the figures of the last line; see above."""
+    numbers = list(costs)
+    first, before, last = numbers[0], numbers[-2], numbers[-1]
+    found: dict[str, Any] = {
+        "documents": numbers,
+        "bytes_of_text": [sizes[number] for number in numbers],
+    }
+    rows: dict[str, dict[str, Any]] = {}
+    for stage in costs[first]:
+        peak = [costs[number][stage]["peak_mib"] for number in numbers]
+        cpu = [max(costs[number][stage]["cpu_s"], 1e-3) for number in numbers]
+        seconds = max(cpu[-1] - cpu[-2], 1e-9)
+        rows[stage] = {
+            "flat": round(peak[-1] / peak[0], 3),
+            "bytes_per_document": round((peak[-1] - peak[-2]) * 2**20 / (last - before), 1),
+            "exponent": round(slope([log(n) for n in numbers], [log(s) for s in cpu]), 3),
+            "exponent_last": round(log(cpu[-1] / cpu[-2]) / log(last / before), 3),
+            "us_per_document": round(seconds / (last - before) * 1e6, 2),
+            "mb_per_s": round((sizes[last] - sizes[before]) / seconds / 1e6, 2),
+            "peak_mib": peak,
+            "cpu_s": cpu,
+        }
+        if stage in OUTPUTS:
+            grown = costs[last][stage]["output_bytes"] - costs[before][stage]["output_bytes"]
+            rows[stage]["output_bytes_per_document"] = round(grown / (last - before), 1)
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    return found | {name: {stage: row[name] for stage, row in rows.items() if name in row} for name in names}
+
+
+def slope(x: list[float], y: list[float]) -> float:
+    """Return the slope of a line through points by least squares."""
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    over = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    return over / sum((a - mean_x) ** 2 for a in x)
+
+
+def print_table(costs: dict[int, dict[str, Cost]], sizes: dict[int, int]) -> None:
+    print(f"{'stage':<14}{'documents':>11}{'MB':>8}{'peak MiB':>10}{'CPU s':>10}{'us/doc':>9}{'MB/s':>9}")
+    for stage in next(iter(costs.values())):
+        for number, by_stage in costs.items():
+            cost, size = by_stage[stage], sizes[number] / 1e6
+            seconds = max(cost["cpu_s"], 1e-3)
+            rates = f"{seconds / number * 1e6:>9.1f}{size / seconds:>9.1f}"
+            print(f"{stage:<14}{number:>11,}{size:>8.1f}{cost['peak_mib']:>10.0f}{seconds:>10.2f}{rates}")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from importlib import import_module
 from hf_curation import __version__
 
 VERBS: dict[str, str] = {
+    "push": "send what a run made to the Hub, as one commit with a card",
     "refine": "clean documents with programs that a refiner writes",
     "refiner": "measure refiners, and make training data for them",
     "report": "draw what a run of refine or select did as one HTML file",

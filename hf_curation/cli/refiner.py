@@ -153,7 +153,7 @@ def _push(output: "Path", args: argparse.Namespace) -> int:
     done = push_training_set(output, args.push, private=not args.public, dry_run=args.dry_run)
     size = sum(num_bytes for _, num_bytes in done.files)
     what = f"{len(done.files)} files, {size:,} bytes, {'private' if done.private else 'public'} if new"
-    where = f"would be sent to {done.repo_id}" if done.commit_url is None else f"sent: {done.commit_url}"
+    where = f"would be sent to {done.repo_id}" if done.url is None else f"sent: {done.url}"
     print(f"{what}; {where}", file=sys.stderr)
     return 0
 

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     import orjson
 
-    from hf_curation.hub.commits import one_line_errors
+    from hf_curation.hub.errors import one_line_errors
     from hf_curation.vocabulary.adapted import read_added
     from hf_curation.vocabulary.bpe import ByteLevelBPE
     from hf_curation.vocabulary.encoding import load_bulk_encoder

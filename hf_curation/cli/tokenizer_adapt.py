@@ -36,7 +36,7 @@ def adapt(args: argparse.Namespace) -> int:
     """Adapt a tokenizer; return the exit code."""
     output = Path(args.output).expanduser()
     _check_arguments(args, output)
-    from hf_curation.hub.commits import one_line_errors
+    from hf_curation.hub.errors import one_line_errors
     from hf_curation.vocabulary.adapt import adapt_tokenizer
     from hf_curation.vocabulary.self_test import SelfTestError
 
@@ -129,7 +129,7 @@ def _move_model(args: argparse.Namespace, base: "ByteLevelBPE", output: Path) ->
     from transformers import AutoModelForCausalLM
 
     from hf_curation.hub.adapted_tokenizer import TOKENIZER_FILES
-    from hf_curation.hub.commits import one_line_errors
+    from hf_curation.hub.errors import one_line_errors
     from hf_curation.vocabulary.bpe import ByteLevelBPE
     from hf_curation.vocabulary.embeddings import transfer_embeddings
     from hf_curation.vocabulary.loading_check import check_loading

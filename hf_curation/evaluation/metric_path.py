@@ -11,7 +11,12 @@ def metric_path(name: str) -> str:
     Raises:
         ValueError: for an unknown name.
     """
-    known = sorted(path.name for path in _METRICS.iterdir() if (path / f"{path.name}.py").is_file())
+    known = metric_names()
     if name not in known:
         raise ValueError(f"unknown metric {name!r}; there are: {', '.join(known)}")
     return str(_METRICS / name)
+
+
+def metric_names() -> list[str]:
+    """Return the names of the metrics."""
+    return sorted(path.name for path in _METRICS.iterdir() if (path / f"{path.name}.py").is_file())

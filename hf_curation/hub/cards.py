@@ -1,9 +1,22 @@
-"""What our cards share: our part stands between two marks and only that is replaced; tags are added, none is lost."""
+"""What our cards share: our part stands between two marks and only that is replaced; tags are added, none is lost.
 
-from collections.abc import Iterable
-from typing import Any, Final
+A head of YAML is changed line by line: parsing and writing it again would lose the comments that a person left there.
+"""
 
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hf_curation.hub.errors import patiently
+
+if TYPE_CHECKING:
+    from hf_curation.hub.commits import Head
+
+CARD: Final = "README.md"
 END: Final = "<!-- hf-curation: end -->"
+_HEAD_RE: Final = re.compile(r"\A\s*---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", re.DOTALL)
+_HEADING_RE: Final = re.compile(r"^(#+ )", re.MULTILINE)
 
 
 def replace_section(text: str, begin: str, section: str) -> str:
@@ -21,15 +34,109 @@ def replace_section(text: str, begin: str, section: str) -> str:
 
 def add_tags(data: Any, tags: Iterable[str]) -> None:  # noqa: ANN401 - card data has no useful types
     """Add tags to those that a card has."""
-    data.tags = sorted({*(data.tags or []), *tags})
+    data.tags = sorted({*(data.get("tags") or []), *tags})  # a card without a head lacks the attribute
 
 
-def read_card(repo_id: str, *, revision: str | None = None) -> Any:  # noqa: ANN401
-    """Return the card that a model repository has at a revision, or None."""
-    from huggingface_hub import ModelCard, hf_hub_download  # noqa: PLC0415
-    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
+def read_card(head: "Head") -> str | None:
+    """Return the text of the card that a repository has at a commit, or None.
+
+    Whether there is one is known from the listing: a download that fails says nothing about it.
+    """
+    if CARD not in head.files:
+        return None
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+
+    def download() -> str:
+        return hf_hub_download(head.repo_id, CARD, repo_type=head.repo_type, revision=head.commit)
+
+    return Path(patiently(download, head.repo_id)).read_text(encoding="utf-8")
+
+
+def parse_card(kind: Any, text: str) -> Any:  # noqa: ANN401 - cards have no useful types
+    """Return a card, a `kind` such as `huggingface_hub.ModelCard`.
+
+    Raises:
+        ValueError: if its head is no YAML.
+    """
+    from yaml import YAMLError  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
 
     try:
-        return ModelCard.load(hf_hub_download(repo_id, "README.md", revision=revision))
-    except EntryNotFoundError:
-        return None
+        return kind(text)
+    except (YAMLError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the head of {CARD} on the Hub cannot be read, mend it there: {reason[:160]}") from error
+
+
+def card_text(card: Any, existing: str | None) -> str:  # noqa: ANN401
+    """Return the text of a card; of a head that is there, only lines of keys with other values are replaced.
+
+    Args:
+        card: Made of `existing`, or new.
+        existing: The text that the repository has.
+    """
+    if existing is None:
+        return str(card)
+    was, now = parse_card(type(card), existing).data.to_dict(), card.data.to_dict()
+    changes = {key: value for key, value in now.items() if was.get(key) != value}
+    head = _HEAD_RE.match(existing)
+    text = f"---\n{_renew((head and head[1]) or '', changes)}---\n{card.text.lstrip()}"
+    try:
+        is_kept = parse_card(type(card), text).data.to_dict() == now
+    except ValueError:
+        is_kept = False
+    return text if is_kept else str(card)  # a head of a shape that lines do not tell, such as {tags: [a]}
+
+
+def model_card_text(make: Callable[[Any], Any], existing: str | None) -> str:
+    """Return the text of a model card that `make` makes of the one that is there, or of None."""
+    from huggingface_hub import ModelCard  # noqa: PLC0415
+
+    return card_text(make(None if existing is None else parse_card(ModelCard, existing)), existing)
+
+
+def merge_dataset_card(ours: str, existing: str | None, *, name: str, begin: str) -> str:
+    """Return the card of a data set: our part in the one that is there, or in a new one.
+
+    Tags are added. Of the configurations ours replace those of their names, and those in whose files ours lie.
+
+    Args:
+        ours: The card of a folder, with its head.
+        existing: The card that the repository has, or None.
+        name: Heading of a new card.
+        begin: The mark of our part.
+    """
+    from huggingface_hub import DatasetCard  # noqa: PLC0415
+
+    card: Any = DatasetCard(ours)
+    section = _HEADING_RE.sub(r"#\1", card.text.strip())
+    if existing is None:
+        card.text = replace_section(f"# {name}\n", begin, section)
+        return str(card)
+    merged = parse_card(DatasetCard, existing)
+    add_tags(merged.data, card.data.tags or [])
+    configs = card.data.get("configs") or []
+    names = {one["config_name"] for one in configs}
+    others = [one for one in merged.data.get("configs") or [] if one.get("config_name") not in names]
+    merged.data.configs = [*others, *_without_second_default(configs, others)]
+    merged.text = replace_section(merged.text, begin, section)
+    return card_text(merged, existing)
+
+
+def _without_second_default(ours: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not any(one.get("default") for one in others):
+        return ours
+    return [{key: value for key, value in one.items() if key != "default"} for one in ours]
+
+
+def _renew(head: str, changes: Mapping[str, Any]) -> str:
+    """Return the lines of a head with some keys set; comments and the other keys stay as they are."""
+    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    for key, value in changes.items():
+        new: str = yaml_dump({key: value}, sort_keys=False)
+        # A key's value goes on in lines that are indented, items of a list, or blank.
+        goes_on = r"(?:[ \t]*(?:#.*)?\n)*(?:[ \t]+[^\s#]|-[ \t])"
+        block = re.compile(rf"^{re.escape(key)}[ \t]*:.*\n(?:{goes_on}.*\n)*", re.MULTILINE)
+        found = block.search(head)
+        head = head[: found.start()] + new + head[found.end() :] if found else head + new
+    return head

@@ -6,16 +6,25 @@ sent, beside the `config.json` that will lie beside it, and again with what the 
 
 import logging
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import orjson
 
-from hf_curation.hub.adapted_tokenizer import ACCOUNT_FILES, TOKENIZER_FILES, adapted_tokenizer_card, read_facts
-from hf_curation.hub.cards import read_card
-from hf_curation.hub.commits import Head, check_repo_id, commit_files, one_line_errors, open_repo
+from hf_curation.hub.adapted_tokenizer import (
+    ACCOUNT_FILES,
+    TOKENIZER_FILES,
+    AdaptedFacts,
+    adapted_tokenizer_card,
+    read_facts,
+)
+from hf_curation.hub.cards import model_card_text
+from hf_curation.hub.commits import Artifact, Head, Pushed, check_repo_id, push
+from hf_curation.hub.errors import one_line_errors, patiently
+from hf_curation.hub.models import stale_weights
 from hf_curation.vocabulary.bpe import ByteLevelBPE
 from hf_curation.vocabulary.loading_check import check_loading
 
@@ -26,25 +35,11 @@ _ROLES: Final = ("bos", "eos", "pad")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenizerPush:
+class TokenizerPush(Pushed):
     """What a push sent, or would send."""
 
-    repo_id: str
-    files: tuple[tuple[str, int], ...]
-    """(name, bytes)."""
-    card: str
-    private: bool
     superwords: tuple[str, ...]
     """Probes across spaces that came back as one id."""
-    commit: str | None = None
-    """None after a dry run."""
-
-    @property
-    def url(self) -> str | None:
-        """Address of the commit."""
-        from huggingface_hub import constants  # noqa: PLC0415
-
-        return f"{constants.ENDPOINT}/{self.repo_id}/commit/{self.commit}" if self.commit else None
 
 
 def push_tokenizer(
@@ -81,18 +76,17 @@ def push_tokenizer(
         paths |= _model_files(Path(model_folder), tokenizer)
     superwords = tuple(_check_together(tokenizer, paths))
     facts = replace(facts, num_superwords_checked=len(superwords))
-    if dry_run:
-        card = str(adapted_tokenizer_card(facts))
-        return _result(repo_id, paths, card, superwords, private=private)
-    head = open_repo(repo_id, private=private)
-    if model_folder is None:
-        _check_beside_config(head, tokenizer, paths)
-    with one_line_errors(repo_id):
-        card = str(adapted_tokenizer_card(facts, existing=read_card(repo_id, revision=head.commit)))
-    title = f"Tokenizer adapted from {facts.base_name}" + (", with its model" if model_folder is not None else "")
-    commit = commit_files(head, {**paths, "README.md": card.encode()}, title)
-    check_loading(repo_id, tokenizer, revision=commit)
-    return _result(repo_id, paths, card, superwords, private=private, commit=commit)
+    artifact = Artifact(
+        title=f"Tokenizer adapted from {facts.base_name}" + (", with its model" if model_folder is not None else ""),
+        files=paths,
+        card=partial(_card, facts),
+        stale=lambda head: stale_weights(head, paths) if model_folder is not None else (),
+        check=partial(_check_beside_config, tokenizer=tokenizer, paths=paths),
+    )
+    done = push(artifact, repo_id, private=private, dry_run=dry_run)
+    if done.commit is not None:
+        check_loading(repo_id, tokenizer, revision=done.commit)
+    return TokenizerPush(**{one.name: getattr(done, one.name) for one in fields(done)}, superwords=superwords)
 
 
 def base_license(base: str) -> str | None:
@@ -158,37 +152,20 @@ def _check_together(tokenizer: ByteLevelBPE, paths: dict[str, Path]) -> list[str
             ) from error
 
 
-def _check_beside_config(head: Head, tokenizer: ByteLevelBPE, paths: dict[str, Path]) -> None:
-    """Check it beside the `config.json` that the repository has already."""
-    if "config.json" not in head.files:
+def _check_beside_config(head: Head, *, tokenizer: ByteLevelBPE, paths: dict[str, Path]) -> None:
+    """Check it beside the `config.json` that the repository has already, where none is sent."""
+    if "config.json" in paths or "config.json" not in head.files:
         return
     from huggingface_hub import hf_hub_download  # noqa: PLC0415
 
-    with one_line_errors(head.repo_id):
-        config = Path(hf_hub_download(head.repo_id, "config.json", revision=head.commit))
-    _check_together(tokenizer, paths | {"config.json": config})
+    config = patiently(lambda: hf_hub_download(head.repo_id, "config.json", revision=head.commit), head.repo_id)
+    _check_together(tokenizer, paths | {"config.json": Path(config)})
+
+
+def _card(facts: AdaptedFacts, existing: str | None) -> str:
+    return model_card_text(lambda card: adapted_tokenizer_card(facts, existing=card), existing)
 
 
 def _model_type(config: Path) -> str | None:
     kind = orjson.loads(config.read_bytes()).get("model_type")
     return None if kind is None else str(kind)
-
-
-def _result(
-    repo_id: str,
-    paths: dict[str, Path],
-    card: str,
-    superwords: tuple[str, ...],
-    *,
-    private: bool,
-    commit: str | None = None,
-) -> TokenizerPush:
-    sizes = {name: path.stat().st_size for name, path in paths.items()} | {"README.md": len(card.encode())}
-    return TokenizerPush(
-        repo_id=repo_id,
-        files=tuple(sorted(sizes.items())),
-        card=card,
-        private=private,
-        superwords=superwords,
-        commit=commit,
-    )

@@ -12,18 +12,21 @@ repositories, branches, tags, atomic commits with the optimistic lock `parentCom
 pull requests, discussions, buckets, gating, paged listings, repositories without a namespace.
 
 Needs starlette and uvicorn. The repositories are in `store.py`; they end with the process.
-`DIR/requests.log` gets a JSON object per request, without tokens. Two more endpoints order failures:
+`DIR/requests.log` gets a JSON object per request, without tokens. Three more endpoints order failures and tell what is left of them:
 
-    POST   /_test/faults {"method", "path", "status", "times"?, "headers"?, "after"?}
+    GET    /_test/faults
+    POST   /_test/faults {"method", "path", "status"?, "times"?, "skip"?, "headers"?, "after"?, "delay_s"?}
     DELETE /_test/faults
 
-A fault answers the next `times` requests (default 1) whose path matches the regular expression `path`. With
-`after`, the request takes effect first and only its reply is lost.
+A fault answers the next `times` requests (default 1), after `skip` others (default 0), whose path matches the regular
+expression `path`. With `after`, the request takes effect first and only its reply is lost. Without `status` the
+request is served, `delay_s` late.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import re
 import socket
@@ -232,8 +235,9 @@ class MiniHub:
     async def order_fault(self, request: Request) -> Response:
         if request.method == "DELETE":
             self.faults.clear()
-        else:
-            self.faults.append({"times": 1, "headers": {}, "after": False} | await request.json())
+        elif request.method == "POST":
+            fault = {"times": 1, "skip": 0, "headers": {}, "after": False, "status": None, "delay_s": 0}
+            self.faults.append(fault | await request.json())
         return JSONResponse(self.faults)
 
     async def unknown(self, request: Request) -> Response:
@@ -242,6 +246,9 @@ class MiniHub:
     def take_fault(self, request: Request) -> dict[str, Any] | None:
         for fault in self.faults:
             if fault["method"] == request.method and re.search(fault["path"], request.url.path):
+                if fault["skip"] > 0:
+                    fault["skip"] -= 1
+                    continue
                 fault["times"] -= 1
                 if fault["times"] == 0:
                     self.faults.remove(fault)
@@ -254,12 +261,14 @@ class MiniHub:
         async def serve(request: Request) -> Response:
             request.scope["path_params"] = {name: unquote(value) for name, value in request.path_params.items()}
             fault = self.take_fault(request)
+            if fault is not None and fault["delay_s"]:
+                await asyncio.sleep(fault["delay_s"])
             try:
-                if fault is None or fault["after"]:
+                if fault is None or fault["after"] or fault["status"] is None:
                     response = await handler(request)
             except HubError as error:
                 response = error_response(error)
-            if fault is not None:
+            if fault is not None and fault["status"] is not None:
                 response = JSONResponse({"error": "ordered by a test"}, fault["status"], fault["headers"])
             line = {"method": request.method, "path": request.url.path, "query": request.url.query}
             self.log.write(json.dumps(line | {"status": response.status_code}) + "\n")
@@ -289,7 +298,7 @@ class MiniHub:
             *((method, f"{api}/tag/{{rev}}", self.tag) for method in ("POST", "DELETE")),
             ("PUT", "/_lfs/{oid}", self.lfs_put),
             ("POST", "/_lfs/verify", self.lfs_verify),
-            *((method, "/_test/faults", self.order_fault) for method in ("POST", "DELETE")),
+            *((method, "/_test/faults", self.order_fault) for method in ("GET", "POST", "DELETE")),
         ]
         for prefix in ("", "/{kind}"):
             table.append(("GET", f"{prefix}/{{namespace}}/{{name}}/resolve/{{rev}}/{{path:path}}", self.resolve))

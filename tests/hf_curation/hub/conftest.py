@@ -31,10 +31,24 @@ class Hub:
     def requests(self):
         return [json.loads(line) for line in (self.root / "requests.log").read_text().splitlines()]
 
-    def fail(self, method, path, status, **fault):
-        """Let the next request of this kind fail; with `after=True` it takes effect and only its reply is lost."""
-        body = json.dumps({"method": method, "path": path, "status": status, **fault}).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/_test/faults", body, method="POST"))  # noqa: S310
+    def fail(self, method, path, status=None, **fault):
+        """Let the next request of this kind fail; with `after=True` it takes effect and only its reply is lost.
+
+        Without a status it is served, `delay_s` late.
+        """
+        self._faults("POST", json.dumps({"method": method, "path": path, "status": status, **fault}).encode())
+
+    def faults(self):
+        """Return the faults that wait for their requests."""
+        return self._faults("GET")
+
+    def clear_faults(self):
+        self._faults("DELETE")
+
+    def _faults(self, method, body=None):
+        request = urllib.request.Request(f"{self.url}/_test/faults", body, method=method)  # noqa: S310
+        with urllib.request.urlopen(request) as reply:  # noqa: S310
+            return json.load(reply)
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +67,7 @@ def hub(hub_server, monkeypatch, tmp_path):
     """The server, for clients in this process: they read the endpoint when they are imported, so it is set there."""
     from huggingface_hub import constants
 
+    monkeypatch.setattr("hf_curation.hub.errors.FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(constants, "ENDPOINT", hub_server.url)
     template = hub_server.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
@@ -61,4 +76,4 @@ def hub(hub_server, monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     yield hub_server
-    urllib.request.urlopen(urllib.request.Request(f"{hub_server.url}/_test/faults", method="DELETE"))  # noqa: S310
+    hub_server.clear_faults()

@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-import huggingface_hub
 import pytest
-from huggingface_hub import ModelCard
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub import HfApi, ModelCard
 
 from hf_curation.hub import ConditionedModel, conditioned_model_card, push_model
 from hf_curation.metadata import parse_template
@@ -92,35 +90,50 @@ def test_what_people_wrote_stays():
     assert "20 steps of 8 rows" not in again
 
 
-class FakeHub:
-    def __init__(self, card):
-        self.card, self.calls = card, []
-
-    def create_repo(self, repo_id, **options):
-        self.calls.append(("create", repo_id, options))
-
-    def upload_folder(self, *, folder_path, **options):
-        self.calls.append(("upload", (folder_path / "README.md").read_text(), options))
-        return type("Commit", (), {"commit_url": "https://hub.example/commit/1"})
-
-    def load(self, repo_id):
-        if self.card is None:
-            raise EntryNotFoundError("no card")
-        return ModelCard(self.card)
-
-
 @pytest.mark.parametrize("card", [None, "---\ntags: [whales]\n---\nAbout whales.\n"])
-def test_a_push_is_one_upload_with_the_card(tmp_path, monkeypatch, card):
-    hub = FakeHub(card)
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
-    monkeypatch.setattr(ModelCard, "load", hub.load)
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    assert push_model(tmp_path, "you/whale", FACTS) == "https://hub.example/commit/1"
-    (_, repo_id, options), (_, text, upload) = hub.calls
-    assert (repo_id, options) == ("you/whale", {"private": True, "exist_ok": True})
+def test_a_push_is_one_commit_with_the_card(hub, tmp_path, card):
+    repo_id = f"me/whale-{'new' if card is None else 'there'}"
+    if card is not None:
+        HfApi().create_repo(repo_id)
+        HfApi().upload_file(path_or_fileobj=card.encode(), path_in_repo="README.md", repo_id=repo_id)
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "training_args.bin").write_bytes(b"a pickle")
+    before = len(HfApi().list_repo_commits(repo_id)) if card else 1
+    done = push_model(tmp_path, repo_id, FACTS)
+    assert len(HfApi().list_repo_commits(repo_id)) == before + 1
+    assert {*HfApi().list_repo_files(repo_id)} == {".gitattributes", "README.md", "model.safetensors"}
+    assert "## The prefix" in done.card
+    assert ("About whales." in done.card) == (card is not None)
+    assert ModelCard.load(repo_id).content == done.card
+    assert done.private == (card is None), "a repository that is there stays as it is"
+
+
+def test_weights_of_an_earlier_push_do_not_stay_beside_the_new_ones(hub, tmp_path):
+    for name in (
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json",
+    ):
+        (tmp_path / name).write_bytes(b"old")
+    push_model(tmp_path, "me/shrunk", FACTS)
+    for path in tmp_path.glob("model*"):
+        path.unlink()
+    (tmp_path / "model.safetensors").write_bytes(b"new")
+    push_model(tmp_path, "me/shrunk", FACTS)
+    assert {*HfApi().list_repo_files("me/shrunk")} == {".gitattributes", "README.md", "model.safetensors"}
+
+
+def test_a_model_with_a_card_of_its_own(hub, tmp_path):
+    ours = conditioned_model_card(FACTS, name="whale").content
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "README.md").write_text(ours)
+    push_model(tmp_path, "me/own-card")
+    assert ModelCard.load("me/own-card").content == ours
+    HfApi().upload_file(path_or_fileobj=b"# Mine\n\nAbout whales.\n", path_in_repo="README.md", repo_id="me/own-card")
+    text = push_model(tmp_path, "me/own-card").card
+    assert "# Mine\n\nAbout whales." in text
     assert "## The prefix" in text
-    assert ("About whales." in text) == (card is not None)
-    assert "training_args.bin" in upload["ignore_patterns"], "a pickle"
+    assert "- meco" in text
 
 
 def test_a_folder_without_a_model_is_not_pushed(tmp_path):
@@ -130,9 +143,8 @@ def test_a_folder_without_a_model_is_not_pushed(tmp_path):
 
 def test_a_push_to_a_hub_and_one_that_may_not(hub, tmp_path, monkeypatch):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    address = push_model(tmp_path, "me/whale", FACTS)
-    assert address.startswith(f"{hub.url}/me/whale/commit/")
-    assert "## The prefix" in ModelCard.load("me/whale").text
+    done = push_model(tmp_path, "me/whale", FACTS)
+    assert done.url == f"{hub.url}/me/whale/commit/{done.commit}"
     monkeypatch.setenv("HF_TOKEN", "hf_read")
     with pytest.raises(ValueError, match=r"may not write to me \(403\)"):
         push_model(tmp_path, "me/whale", FACTS)

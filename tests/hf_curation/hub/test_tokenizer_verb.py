@@ -106,7 +106,7 @@ def test_a_finished_folder_is_not_written_over_by_accident(base, target, adapted
         (["--dry-run"], "--push-to-hub ME/NAME, which is missing"),
         (["--push-to-hub", "tokenizer"], "called you/name"),
         (["--text-key", "body"], "name its column or key with --text-key"),
-        (["--min-count", "0"], "min_count must be at least 1"),
+        (["--min-count", "0"], "--min-count must be at least 1"),
         (["--final-size", "10"], "it takes 25 steps of 20"),
     ],
 )

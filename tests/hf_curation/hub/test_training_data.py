@@ -6,7 +6,6 @@ import sys
 
 import pytest
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError
 
 from hf_curation.evaluation.gold_pages import GoldPage
 from hf_curation.hub.training_data import push_training_set
@@ -54,7 +53,7 @@ def test_a_push_is_one_commit_to_a_private_dataset(repo, folder):
     info = HfApi().dataset_info(repo)
     assert info.private is True
     assert {one.rfilename for one in info.siblings} - {".gitattributes"} == FILES, "no answers, no addresses"
-    assert done.commit_url.endswith(info.sha)
+    assert done.commit == info.sha
     mine = [c for c in HfApi().list_repo_commits(repo, repo_type="dataset") if "Training set" in c.title]
     assert len(mine) == 1
     assert f"# {repo.split('/')[1]}\n" in card_on_hub(repo)
@@ -91,8 +90,8 @@ def test_a_dry_run_sends_nothing(hub, repo, folder):
     before = len(hub.requests())
     done = push_training_set(folder, repo, dry_run=True, private=False)
     assert len(hub.requests()) == before
-    assert done.commit_url is None
-    assert dict(done.files)["README.md"] == (folder / "README.md").stat().st_size
+    assert done.commit is None
+    assert dict(done.files)["README.md"] == len(done.card.encode())
 
 
 def test_what_people_wrote_stays(repo, folder):
@@ -116,17 +115,18 @@ def test_somebody_elses_commit_meanwhile_is_not_overwritten(repo, folder, monkey
     from hf_curation.hub import training_data
 
     push_training_set(folder, repo)
-    real = training_data._card
+    real, edits = training_data._card, ["# Edited meanwhile\n"]
 
     def slowly(*args):
         card = real(*args)
-        write_card(repo, "# Edited meanwhile\n")
+        if edits:
+            write_card(repo, edits.pop())
         return card
 
     monkeypatch.setattr(training_data, "_card", slowly)
-    with pytest.raises(HfHubHTTPError, match="412"):
-        push_training_set(folder, repo)
-    assert card_on_hub(repo) == "# Edited meanwhile\n"
+    push_training_set(folder, repo)
+    assert "# Edited meanwhile\n" in card_on_hub(repo), "the card was read again"
+    assert "## What is in it" in card_on_hub(repo)
 
 
 def test_what_cannot_be_pushed(hub, folder, tmp_path):
@@ -134,6 +134,6 @@ def test_what_cannot_be_pushed(hub, folder, tmp_path):
     with pytest.raises(ValueError, match="holds no training set"):
         push_training_set(tmp_path, "me/whales")
     for name in ("whales", "me/", "a/b/c"):
-        with pytest.raises(ValueError, match="called you/data"):
+        with pytest.raises(ValueError, match="Hub"):
             push_training_set(folder, name)
     assert len(hub.requests()) == before

@@ -3,21 +3,29 @@
 tagger                            the tagger inside this package
 prox-web, prox-math               the released ProX models, document or chunk by stage
 prox-web-chunk:double_bos         a preset with a variant of its prompt
-folder/, org/name                 any causal LM in process; a folder may be a PEFT adapter
+folder/, org/name                 any causal LM in process; a folder may be a PEFT adapter, and say how it is asked
 http://host:port/v1               a server that speaks the OpenAI protocol (`model=` names the model there)
 """
 
 import json
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hf_curation.refiners.base import Refiner, Stage
+from hf_curation.refiners.described import read_description
 from hf_curation.refiners.prompts import PRESETS, Preset, get_preset, preset_of_model
 
 _SHORT = {Stage.DOCUMENT: "doc", Stage.CHUNK: "chunk"}
 _FAMILIES = ("prox-web", "prox-math")
 TAGGER = "tagger"
+
+
+class Base(NamedTuple):
+    """The model that an adapter is for."""
+
+    model: str
+    revision: str | None
 
 
 def load_refiner(
@@ -70,10 +78,13 @@ def _load_causal_lm(name: str, stage: Stage, preset: str | None, options: dict[s
     from hf_curation.refiners.causal_lm import CausalLMRefiner  # noqa: PLC0415
 
     if Path(name).is_dir():
+        told = read_description(Path(name), stage) if preset is None else None
+        preset, options = (told.preset, told.options | options) if told else (preset, options)
         base = _adapter_base(Path(name))
-        if base is not None:
-            return CausalLMRefiner(base, adapter=name, preset=_preset_for(base, stage, preset), **options)
-        return CausalLMRefiner(name, preset=_preset_for(name, stage, preset), **options)
+        if base is None:
+            return CausalLMRefiner(name, preset=_preset_for(name, stage, preset), **options)
+        of_adapter = {"adapter": name} | ({"revision": base.revision} if base.revision else {})
+        return CausalLMRefiner(base.model, preset=_preset_for(base.model, stage, preset), **of_adapter | options)
     full = f"{name}-{_SHORT[stage]}" if name in _FAMILIES else name
     if full.partition(":")[0] in PRESETS:
         if preset is not None:
@@ -105,12 +116,13 @@ def _of_stage(preset: Preset, stage: Stage) -> Preset:
     raise ValueError(f"preset {preset.name!r} is for the {preset.stage} stage, not for the {stage} stage{hint}")
 
 
-def _adapter_base(folder: Path) -> str | None:
+def _adapter_base(folder: Path) -> Base | None:
     """Return the base model of a folder that holds only a PEFT adapter; None for any other folder."""
-    config = folder / "adapter_config.json"
-    if not config.is_file() or (folder / "config.json").is_file():
+    path = folder / "adapter_config.json"
+    if not path.is_file() or (folder / "config.json").is_file():
         return None
-    base = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    if not base:
+    config = json.loads(path.read_text(encoding="utf-8"))
+    model, revision = (config.get(key) for key in ("base_model_name_or_path", "revision"))
+    if not model:
         raise ValueError(f"adapter {folder} does not name its base model; load the base with adapter={str(folder)!r}")
-    return str(base)
+    return Base(str(model), str(revision) if revision else None)

@@ -123,9 +123,9 @@ def stage_jobs(logs: Path, queue: list[QueuedJob], launched: float) -> StageJobs
     return jobs
 
 
-def last_words(path: Path) -> str:
-    """Return in one line what the output of a job that is over says of its end."""
-    lines = path.read_text(encoding="utf-8", errors="replace")[-20_000:].splitlines()
+def last_words(path: Path, start: int = 0) -> str:
+    """Return in one line what the output of a job that is over says of its end, from byte `start` on."""
+    lines = path.read_bytes()[start:].decode(errors="replace")[-20_000:].splitlines()
     errors = [found[1] for line in lines if (found := _ERROR.search(line))]
     for cause in _CAUSES:
         if told := next((error for error in reversed(errors) if cause.search(error)), None):

@@ -63,8 +63,8 @@ class Train:
     """How documents are packed: `truncate` (the paper), `best_fit` or `split`."""
     allow_repeats: bool = False
     """Whether the data may be used again when the run needs more rows than there are."""
-    accelerate_config: Path = Path(__file__).parents[1] / "accelerate_configs" / "cpu.yaml"
-    """Of `accelerate launch`; on Slurm the batch script names its own."""
+    accelerate_config: Path | None = None
+    """Of `accelerate launch`; null: `cpu.yaml`, and on Slurm the one that the batch script names."""
     batch_script: Path = Path(__file__).parents[1] / "meco_pretrain" / "train.sbatch"
     """Submitted on Slurm, with the configuration as its argument."""
 
@@ -117,8 +117,8 @@ def _slurm_names() -> list[str]:
 
 
 _SBATCH: Final = (
-    *("account", "constraint", "cpus-per-task", "gpus-per-node", "gres", "mem", "nodes", "ntasks-per-node"),
-    *("partition", "qos", "reservation", "time", "output", "job-name"),
+    *("account", "constraint", "cpus-per-task", "gpus-per-node", "gres", "mem", "mem-per-cpu", "nodes"),
+    *("ntasks-per-node", "partition", "qos", "reservation", "time", "output", "job-name"),
 )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datatrove_steps.refine_plan import RefineConfig
 
 POLL_S = 20.0
-"""How often the queue of a cluster is asked how far a stage is."""
+"""How often the queue of a cluster is asked how far a stage is; at first more often."""
 
 
 def read(config: Config, paths: "Paths") -> dict[str, Any]:
@@ -166,18 +166,24 @@ def run_tasks(config: Config, plan: Any, made: Any, output: Path) -> dict[str, A
         RuntimeError: if tasks failed on Slurm.
     """
     import orjson
+    from datatrove.utils.logging import setup_default_logger
 
     from hf_curation.cli.watching import stderr_to
     from hf_curation.files.atomic import remove_parts
     from hf_curation.files.lock import lock_folder
+    from hf_curation.files.status import read_status
 
     slurm = slurm_arguments(config)
     with lock_folder(output) if slurm is None else nullcontext():
         executor = plan(made, slurm=slurm)
         if slurm is None:
             remove_parts(output)
-        with stderr_to(output / "logs" / "stderr.log"):
-            executor.run()
+        if slurm is not None and read_status(output).is_at_work:
+            print(f"{output.name}: its jobs are in the queue; waiting for them", file=sys.stderr)
+        else:
+            with stderr_to(output / "logs" / "stderr.log"):
+                executor.run()
+            setup_default_logger()  # after its run datatrove's logger holds the stage's file, closed by now
     if slurm is not None:
         wait_for(output)
     return dict(orjson.loads((output / "summary.json").read_bytes()))
@@ -194,15 +200,20 @@ def wait_for(output: Path, poll_s: float = POLL_S) -> None:
     """Return when a stage on the cluster is finished.
 
     Raises:
-        RuntimeError: if its jobs have ended without.
+        RuntimeError: if its jobs have ended without, and nothing has come of them one poll later: what a job wrote
+            last may be seen here after the job has left the queue.
     """
     from hf_curation.files.status import read_status
 
+    pause, was_at_work = min(1.0, poll_s), True
     while not (output / "summary.json").exists():
         status = read_status(output)
-        if not status.is_at_work and not (output / "summary.json").exists():
+        is_at_work = status.is_at_work or not status.has_queue  # no answer says nothing
+        if not is_at_work and not was_at_work:
             raise RuntimeError(f"{status.step} on Slurm: {status.state}; see `hf-curation status {output}`")
-        time.sleep(poll_s)
+        was_at_work = is_at_work
+        time.sleep(pause)
+        pause = min(1.5 * pause, poll_s)
 
 
 def text_key_of(stage: str, config: Config) -> str:

@@ -1,14 +1,16 @@
 """Train with the meco recipe under `accelerate launch`, then score the model with and without metadata.
 
 The recipe is started as a person would start it, with a configuration that is kept as `OUTPUT/train.yaml`: killed, it
-goes on from its last whole checkpoint. On Slurm its batch script is submitted with `sbatch --wait`.
+goes on from its last whole checkpoint. On Slurm its batch script is submitted with `sbatch --wait`; a job that an
+earlier launch submitted, and that is still there, is waited for first, since two would train into one folder.
 """
 
 import os
+import re
 import subprocess
 import sys
-from collections import deque
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,11 +19,15 @@ from pipeline_corpus import held_out_rows
 from pipeline_stages import tokenizer_of
 
 from hf_curation.files.atomic import write_whole
+from hf_curation.files.slurm_jobs import last_words
 
 if TYPE_CHECKING:
     from pipeline_paths import Paths
 
 ROOT: Final = Path(__file__).parents[2]
+CPU: Final = ROOT / "recipes" / "accelerate_configs" / "cpu.yaml"
+_EXCEPTION: Final = re.compile(r"(?!.*(CalledProcess|ChildFailed)Error)(run\.py|[\w.]+(Error|Exception|Interrupt)): .")
+"""What Python ends with, those of launchers aside, which say that their child ended."""
 THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -34,8 +40,9 @@ def train(config: Config, paths: "Paths") -> dict[str, Any]:
     settings = paths.output / "train.yaml"
     write_whole(settings, _as_yaml(meco_settings(config, paths)))
     log = folder / "train.log"
-    if (code := _run(command(config, settings, log), log)) != 0:
-        raise RuntimeError(f"training ended with exit code {code}: {_last_line(log)} (log: {log})")
+    before = log.stat().st_size if log.exists() else 0
+    if (code := _run(command(config, settings, log), log, _environment(config))) != 0:
+        raise RuntimeError(f"training ended with exit code {code}: {cause_in(log, before)} (log: {log})")
     summary = dict(json.loads((folder / "summary.json").read_bytes()))
     return {name: summary[name] for name in ("steps", "switch_step", "tokens", "last_loss")}
 
@@ -60,11 +67,20 @@ def meco_settings(config: Config, paths: "Paths") -> dict[str, Any]:
 def command(config: Config, settings: Path, log: Path) -> list[str]:
     """Return the command that trains, here or on Slurm."""
     if config.executor == "slurm":
-        options = [f"--{name}={value}" for name, value in {"output": log, **config.sbatch}.items()]
-        return ["sbatch", "--wait", *options, str(config.train.batch_script), str(settings)]
+        name = f"meco-{sha256(bytes(settings)).hexdigest()[:12]}"  # which `singleton` goes by
+        options = {"job-name": name, "dependency": "singleton", "output": log} | config.sbatch
+        words = [f"--{option}={value}" for option, value in options.items()]
+        return ["sbatch", "--wait", *words, str(config.train.batch_script), str(settings)]
     recipe = ROOT / "recipes" / "meco_pretrain" / "run.py"
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config.train.accelerate_config)]
-    return [*launch, str(recipe), "--config", str(settings)]
+    launch = [sys.executable, "-m", "accelerate.commands.launch"]
+    return [
+        *launch,
+        "--config_file",
+        str(config.train.accelerate_config or CPU),
+        str(recipe),
+        "--config",
+        str(settings),
+    ]
 
 
 def evaluate(config: Config, paths: "Paths") -> dict[str, Any]:
@@ -124,16 +140,30 @@ class AllThreads:
         torch.set_num_threads(self.before)
 
 
-def _run(words: list[str], log: Path) -> int:
+def _environment(config: Config) -> dict[str, str]:
+    """Return the environment of the command; jobs of Slurm's take it over."""
+    found = {name: value for name, value in os.environ.items() if AllThreads.was_given or name not in THREADS}
+    if config.executor == "slurm":
+        # The batch script calls `accelerate`, which need not be on the path of who calls this Python by its own.
+        found["PATH"] = os.pathsep.join((str(Path(sys.prefix, "bin")), found.get("PATH", "")))
+        if config.train.accelerate_config is not None:
+            found["ACCELERATE_CONFIG"] = str(config.train.accelerate_config.absolute())
+    return found
+
+
+def _run(words: list[str], log: Path, environment: dict[str, str]) -> int:
     """Run a command with its output in a log; return the exit code."""
-    environment = {name: value for name, value in os.environ.items() if AllThreads.was_given or name not in THREADS}
     with log.open("ab") as file:
         return subprocess.run(words, cwd=ROOT, env=environment, stdout=file, stderr=file, check=False).returncode
 
 
-def _last_line(log: Path) -> str:
-    with log.open(encoding="utf-8", errors="replace") as lines:
-        return next(iter(deque((line.strip() for line in lines if line.strip()), maxlen=1)), "it said nothing")
+def cause_in(log: Path, start: int = 0) -> str:
+    """Return in one line what went wrong by a log, from byte `start` on: the exception, or what Slurm says."""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    told = [line for line in lines if _EXCEPTION.match(line)]
+    return told[-1] if told else last_words(log, start)
 
 
 def _as_yaml(settings: dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ with and without metadata at the switch and at the end), and `final/` with model
 
 import json
 import logging
+import os
 import sys
 from typing import Any
 
@@ -38,13 +39,28 @@ def main(arguments: list[str]) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = TrainingArguments(**config.training)
+    check_world_size(args.world_size)
     with PartialState().main_process_first():
         tokenizer, store, cooldown = prepare(config)
     if args.process_index == 0:
         write_yaml(config.output / "config.yaml", config)
-        logger.info("%d documents, %d tokens", len(store), store.lengths_D.sum())
+        logger.info("%d documents, %d tokens, world size %d", len(store), store.lengths_D.sum(), args.world_size)
     if not config.prepare_only:
         train(config, args, tokenizer, store, cooldown)
+
+
+def check_world_size(world_size: int) -> None:
+    """Refuse to train alone beside others: with a configuration of one process, every task of `srun` would.
+
+    Raises:
+        ValueError: if `srun` started more tasks than there are processes that train together.
+    """
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    if world_size < tasks:
+        raise ValueError(
+            f"srun started {tasks} tasks, but accelerate made {world_size} process of them: each would train alone, "
+            "into the same folder; give a configuration with a distributed_type (ACCELERATE_CONFIG)"
+        )
 
 
 def train(config: Config, args: Any, tokenizer: Any, store: Any, cooldown: Any) -> None:  # noqa: ANN401
@@ -170,7 +186,7 @@ def finish(config: Config, facts: ConditionedModel, last_loss: float | None) -> 
     if config.hub.repo_id is None:
         conditioned_model_card(facts, name=config.output.name).save(final / "README.md")
     else:
-        logger.info("pushed: %s", push_model(final, config.hub.repo_id, facts, private=config.hub.private))
+        logger.info("pushed: %s", push_model(final, config.hub.repo_id, facts, private=config.hub.private).url)
     print(json.dumps(summary))
 
 

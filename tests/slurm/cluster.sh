@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# A real Slurm on this host for tests: two nodes of 8 CPUs, no systemd, no containers, no slurmdbd.
+# A real Slurm on this host for tests: two nodes of 8 CPUs and 2 GPUs, no systemd, no containers, no slurmdbd.
 #
 #   cluster.sh start DIR PORT     ready when it returns; clients find it by SLURM_CONF=DIR/slurm.conf
 #   cluster.sh stop DIR
 #
 # Everything lies in DIR (at most 90 characters, no spaces), the munge socket too, so that a Slurm of the machine's own
 # is left alone. Needs root, and slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge. Tried with Slurm 22.05.
+# GPUs are links to /dev/null: Slurm hands them out and sets CUDA_VISIBLE_DEVICES, and nothing can compute on them.
 set -euo pipefail
 export PATH=$PATH:/usr/sbin:/sbin
-readonly NODES=2 CPUS=8 READY_S=30 STOP_S=10
+readonly NODES=2 CPUS=8 GPUS=2 READY_S=30 STOP_S=10
 readonly VERB=$1 DIR=$2
 export SLURM_CONF=$DIR/slurm.conf
 
@@ -36,6 +37,7 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=$((memory_mb / CPUS))
+GresTypes=gpu
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
 ReturnToService=2
@@ -51,8 +53,12 @@ SlurmdSpoolDir=$DIR/spool-%n
 CONF
     for ((i = 1; i <= NODES; i++)); do
         echo "NodeName=n$i NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + i)) CPUs=$CPUS" \
-            "RealMemory=$memory_mb State=UNKNOWN" >>"$SLURM_CONF"
+            "RealMemory=$memory_mb Gres=gpu:$GPUS State=UNKNOWN" >>"$SLURM_CONF"
     done
+    # The number at the end of a device file is what CUDA_VISIBLE_DEVICES gets.
+    for ((i = 0; i < GPUS; i++)); do ln -sfn /dev/null "$DIR/fake-gpu$i"; done
+    echo "AutoDetect=off
+NodeName=n[1-$NODES] Name=gpu Count=$GPUS File=$DIR/fake-gpu[0-$((GPUS - 1))]" >"$DIR/gres.conf"
     echo "PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP" >>"$SLURM_CONF"
 }
 

@@ -1,4 +1,4 @@
-"""Refine, select and tokenize on a real Slurm: as on this machine byte for byte, and what happens when jobs die."""
+"""Refine on a real Slurm: as on this machine byte for byte, and what happens when jobs die."""
 
 import json
 import subprocess
@@ -51,28 +51,16 @@ def launched_ranks(folder):
     return json.loads((folder / "logs" / "ranks_to_run.json").read_text())
 
 
-def test_refine_and_tokenize(command, pages, tmp_path, contents, make_byte_tokenizer):
-    make_byte_tokenizer().save_pretrained(tmp_path / "tokenizer")
-    refine, tokenize = ["refine", pages], ["tokenize", pages, "--tokenizer", tmp_path / "tokenizer"]
-    shape = ["--tasks", 3, "--workers", 1]
-    for verb, *arguments in (refine, tokenize):
-        assert main([*map(str, (verb, arguments[0], tmp_path / f"{verb}-here", *arguments[1:], *shape))]) == 0
-        command(verb, arguments[0], tmp_path / f"{verb}-there", *arguments[1:], "--tasks", 3)
-        assert contents(tmp_path / f"{verb}-there") == contents(tmp_path / f"{verb}-here")
-        status = read_status(tmp_path / f"{verb}-there")
-        assert (status.state, status.on_slurm, status.is_at_work) == ("finished", True, False)
-        logs = tmp_path / f"{verb}-there" / "logs"
-        assert len(list((logs / "slurm_logs").glob("*_*.out"))) == 2, "two ranks in one job, the third in another"
-        reader = json.loads((logs / "stats.json").read_text())[0]
-        assert reader["stats"]["documents"]["total"] == 40, "ranks of one job do not count each other's documents"
-
-
-def test_select(command, pages, tmp_path, contents):
-    select = [pages, "--target", pages / "1.jsonl", "--budget", "30%", "--buckets", "500", "--tasks", "2"]
-    assert main(["select", str(pages), str(tmp_path / "here"), *map(str, select[1:]), "--workers", "1"]) == 0
-    command("select", pages, tmp_path / "there", *select[1:])
+def test_refine(command, pages, tmp_path, contents):
+    assert main(["refine", str(pages), str(tmp_path / "here"), "--tasks", "3", "--workers", "1"]) == 0
+    command("refine", pages, tmp_path / "there", "--tasks", 3)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
-    assert read_status(tmp_path / "there").state == "finished"
+    status = read_status(tmp_path / "there")
+    assert (status.state, status.on_slurm, status.is_at_work) == ("finished", True, False)
+    logs = tmp_path / "there" / "logs"
+    assert len(list((logs / "slurm_logs").glob("*_*.out"))) == 2, "two ranks in one job, the third in another"
+    reader = json.loads((logs / "stats.json").read_text())[0]
+    assert reader["stats"]["documents"]["total"] == 40, "ranks of one job do not count each other's documents"
 
 
 def test_a_failed_task_ends_the_run_and_is_the_only_one_that_runs_again(held, until_idle, tmp_path, contents):

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_SECRETS = ("hub_token", "access_token", "auth_token", "api_key", "password", "secret")
+"""How the keys of settings end that are one."""
 
 
 def open_section(names: Callable[[], Collection[str]], defaults: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
@@ -47,14 +49,26 @@ def resolve(schema: type[T], path: str | Path | None = None, arguments: Sequence
 
     Raises:
         ValueError: for an unknown, ambiguous or repeated key, a value of another type, a value that the dataclass
-            itself refuses, or a field that has no value at all.
+            itself refuses, a field that has no value at all, or a secret: what is resolved is written out.
     """
     values = read_yaml(path) if path is not None else {}
     _check_keys(schema, values, "")
     for name, text in _pairs(arguments):
         section, key = _find(schema, name)
         _put(values, section, key, parse_value(text))
+    _refuse_secrets(values)
     return _build(schema, values, "")
+
+
+def _refuse_secrets(values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            _refuse_secrets(value)
+        elif isinstance(value, str) and value and key.endswith(_SECRETS):
+            raise ValueError(
+                f"{key} is a secret, and the configuration is written beside what it makes; leave it out, and put it "
+                "into the environment (HF_TOKEN for the Hub) or log in"
+            )
 
 
 def split_config_path(arguments: Sequence[str]) -> tuple[str | None, list[str]]:

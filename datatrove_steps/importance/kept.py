@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from datatrove_steps.importance.featurizers import featurizer_of
 from datatrove_steps.importance.texts import TextBatch, Texts
+from hf_curation.files.addresses import without_user
 from hf_curation.files.atomic import write_json
 from hf_curation.sampling.evidence import CHOSEN, TOP_K
 from hf_curation.sampling.groups import GroupCounts, load_groups, save_groups
@@ -163,4 +164,4 @@ def _url(batch: TextBatch, i: int) -> str | None:
         found = record.get("url") or (nested.get("url") if isinstance(nested, dict) else None)
     else:
         found = batch.rows.column("url")[i].as_py() if "url" in batch.rows.schema.names else None
-    return found if isinstance(found, str) else None
+    return without_user(found) if isinstance(found, str) else None

@@ -5,6 +5,7 @@ wait inside `run`, so that `--help` answers in a fraction of a second.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from importlib import import_module
 from hf_curation import __version__
 
 VERBS: dict[str, str] = {
+    "plan": "say what a billion and a trillion tokens would cost by the rates of runs",
     "push": "send what a run made to the Hub, as one commit with a card",
     "refine": "clean documents with programs that a refiner writes",
     "refiner": "measure refiners, and make training data for them",
@@ -43,6 +45,8 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Exit code 0: done; 1: it failed, one line says why; 2: misuse."""
+    # Before loguru is imported: beside a traceback it would print the values of variables, pages among them.
+    os.environ.setdefault("LOGURU_DIAGNOSE", "NO")
     argv = list(sys.argv[1:] if argv is None else argv)
     verb = next((arg for arg in argv if arg in VERBS), None)
     args = build_parser(verb).parse_args(argv)

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from hf_curation.files.addresses import without_user
 from hf_curation.reports.tally import count_words
 
 BATCH_BYTES = 32 * 2**20
@@ -190,7 +191,9 @@ def _json_object(text: str | None) -> dict[str, Any]:
 def _page(cells: _Cells, row: dict[str, Any], *, dropped: bool) -> Page:
     text = cells.string(row, "text") or ""
     status = "dropped" if dropped else cells.string(row, "status") or "kept"
-    page_id = cells.string(row, "id") or cells.string(row, "url") or _digest(text)
+    url = cells.string(row, "url")
+    url = None if url is None else without_user(url)
+    page_id = cells.string(row, "id") or url or _digest(text)
     if status not in STATUSES:
         raise ValueError(f"page {page_id!r} has refine_status {status!r}; it must be one of {sorted(STATUSES)}")
     digest = cells.string(row, "original_sha256")
@@ -201,7 +204,7 @@ def _page(cells: _Cells, row: dict[str, Any], *, dropped: bool) -> Page:
         id=page_id,
         text=text,
         status=status,
-        url=cells.string(row, "url"),
+        url=url,
         doc_program=cells.string(row, "doc_program") or "",
         chunk_program=cells.string(row, "chunk_program") or "",
         rejected=cells.words(row, "rejected"),

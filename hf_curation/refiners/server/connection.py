@@ -5,6 +5,7 @@ no attribute or local variable of a frame that can raise: loguru prints the valu
 """
 
 import os
+import re
 import ssl
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,8 @@ from hf_curation.refiners.server.policy import ServerPolicy
 if TYPE_CHECKING:
     import httpx
 
+_NAME: Final = re.compile(r"[A-Z0-9_]{1,40}|[a-z0-9_]{1,40}")
+"""Of a variable; keys mix the cases or hold hyphens."""
 MAX_ANSWER_BYTES: Final = 8 * 2**20
 """Cap on the size of one answer; a program is a few hundred bytes."""
 
@@ -70,7 +73,12 @@ def _authorization(api_key_env: str | None) -> dict[str, str]:
     if api_key_env is None:
         return {}
     if not os.environ.get(api_key_env):
-        raise KeyUnusable(f"the environment variable {api_key_env!r} (api_key_env) is not set; export the key in it")
+        # Whoever puts the key itself there must not find it in a log.
+        shown = repr(api_key_env) if _NAME.fullmatch(api_key_env) else "named"
+        raise KeyUnusable(
+            f"the environment variable {shown} (api_key_env) is not set; api_key_env takes the NAME of a variable, "
+            "and the key is exported in that"
+        )
     if not (os.environ[api_key_env].isascii() and os.environ[api_key_env].isprintable()):
         raise KeyUnusable(f"the environment variable {api_key_env!r} holds characters that no key has (a newline?)")
     return {"Authorization": f"Bearer {os.environ[api_key_env]}"}

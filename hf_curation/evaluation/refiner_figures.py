@@ -251,10 +251,11 @@ def _refine(texts: Sequence[str], refiner: Refiner, limits: Limits | None) -> li
 def _valid_share(drafts: Sequence[Draft], dialect: Dialect) -> float:
     if not drafts:
         return 0.0
-    return sum(_is_valid(draft, dialect) for draft in drafts) / len(drafts)
+    return sum(is_valid(draft, dialect) for draft in drafts) / len(drafts)
 
 
-def _is_valid(draft: Draft, dialect: Dialect) -> bool:
+def is_valid(draft: Draft, dialect: Dialect) -> bool:
+    """Tell whether an answer is whole, holds a call, and holds nothing that is no call of its dialect."""
     if draft.finish_reason != "stop":
         return False
     program = parse_program(draft.text, dialect)

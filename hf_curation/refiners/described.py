@@ -1,7 +1,7 @@
 """`refiner.json`: how the model in a folder wants to be asked, written by whoever trained it.
 
-Weights do not say what prompt they were tuned on, and a model that is asked in another form answers nonsense without an
-error. With this file beside them `load_refiner(folder)` needs no preset.
+Weights do not say what prompt they were tuned on, and a model that is asked in another form answers nonsense without
+an error. With this file beside them `load_refiner(folder)` needs no preset.
 
     {"stages": {"chunk": {"preset": "generic-chunk", "window_tokens": 512, "max_new_tokens": 160}}}
 """

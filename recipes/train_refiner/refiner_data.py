@@ -1,0 +1,103 @@
+"""A training set, from a folder or the Hub, to encoded examples."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from refiner_config import Config, Data
+
+from hf_curation.refiners.training import Example, read_training_set
+from hf_curation.refiners.training.encode import EncodedExamples, encode_examples
+from hf_curation.refiners.training.mixing import mix_examples
+
+
+@dataclass(frozen=True, slots=True)
+class RefinerData:
+    """What the run trains on and is judged by."""
+
+    train: EncodedExamples
+    asked: EncodedExamples
+    """Windows of the validation split for which the model writes programs."""
+    held_out: EncodedExamples
+    """Those for the loss."""
+    commit: str | None
+    """Of the Hub, that `data.revision` meant; None for a folder."""
+    settings: dict[str, Any]
+    """What the set was made with, as its report says."""
+
+
+def load_data(config: Config, tokenizer: Any) -> RefinerData:  # noqa: ANN401 - a transformers tokenizer
+    """Read and encode what the configuration names.
+
+    Raises:
+        ValueError: if there is no such set, or nothing of it is left to train on.
+    """
+    data = config.data
+    commit = None if Path(data.dataset).is_dir() else _commit(data)
+    max_tokens = data.max_tokens or data.seq_len
+    chosen = mix_examples(
+        _read(data, commit, "train"), origins=data.origins, kinds=data.kinds, max_examples=data.max_examples
+    )
+    train = encode_examples(chosen, tokenizer, max_tokens=max_tokens)
+    if not train.examples:
+        raise ValueError(f"{data.dataset}: no example of at most {max_tokens} tokens is there to train on")
+    held_out = _read(data, commit, "validation")
+    asked, rows = (evenly(held_out, n) for n in (config.evaluation.windows, config.evaluation.loss_windows))
+    return RefinerData(
+        train=train,
+        asked=encode_examples(asked, tokenizer, max_tokens=max_tokens),
+        held_out=encode_examples(rows, tokenizer, max_tokens=max_tokens),
+        commit=commit,
+        settings=_report(data, commit).get("settings", {}),
+    )
+
+
+def evenly(examples: Sequence[Example], number: int) -> list[Example]:
+    """Return the first `number` examples, as evenly over the stages as they allow."""
+    by_stage: dict[str, list[Example]] = {}
+    for example in examples:
+        by_stage.setdefault(example.stage, []).append(example)
+    chosen: list[Example] = []
+    smallest_first = sorted(by_stage.values(), key=len)
+    for left, of_stage in zip(range(len(by_stage), 0, -1), smallest_first, strict=True):
+        chosen += of_stage[: (number - len(chosen)) // left]
+    return chosen
+
+
+def _read(data: Data, commit: str | None, split: str) -> list[Example]:
+    return [example for example in _split(data, commit, split) if not data.stages or example.stage in data.stages]
+
+
+def _split(data: Data, commit: str | None, split: str) -> Iterable[Example]:
+    if commit is None:
+        return read_training_set(Path(data.dataset), split)
+    from datasets import get_dataset_split_names, load_dataset
+
+    name = data.dataset.removeprefix("hf://datasets/")
+    if split not in get_dataset_split_names(name, revision=commit):
+        return []
+    return (Example(**row) for row in load_dataset(name, revision=commit, split=split))
+
+
+def _commit(data: Data) -> str:
+    """Return the commit that the revision means now, so that every split is read from one state."""
+    from huggingface_hub import HfApi
+
+    name = data.dataset.removeprefix("hf://datasets/")
+    if name.count("/") != 1:
+        raise ValueError(f"data.dataset={data.dataset!r} is no folder, and no name on the Hub such as you/data")
+    return str(HfApi().dataset_info(name, revision=data.revision).sha)
+
+
+def _report(data: Data, commit: str | None) -> dict[str, Any]:
+    if commit is None:
+        path = Path(data.dataset) / "report.json"
+    else:
+        from huggingface_hub import hf_hub_download
+
+        name = data.dataset.removeprefix("hf://datasets/")
+        path = Path(hf_hub_download(name, "report.json", repo_type="dataset", revision=commit))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

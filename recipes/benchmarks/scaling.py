@@ -16,15 +16,18 @@ means nothing.
 Every stage runs in a process of its own, as one task over all documents, on one core: peak is that process's `VmHWM`
 (Linux only), interpreter and libraries included; CPU seconds are those of the stage alone, after planning. Marginal
 figures are taken between the two largest corpora, so that what a stage costs before its first document does not count.
+What was measured stays in `--work`: the same command again measures what is missing, another `--work` all of it.
 The last line is JSON, each by stage:
 
 - flat: peak at the most documents / at the fewest; 1.0 is flat
 - bytes_per_document: of memory, marginal; what a stage keeps of every document
 - exponent: slope of log CPU seconds over log documents by least squares; 1.0 is linear, below is fixed cost
 - exponent_last: the same between the two largest corpora
-- us_per_document, mb_per_s: CPU, marginal
+- us_per_document, documents_per_s, mb_per_s: CPU, marginal; the rates are null where there is no growth to divide by
 - peak_mib, cpu_s: by number of documents
 - output_bytes_per_document: of what refine, weigh and tokenize write, marginal
+
+`hf-curation plan --scaling FILE` takes this line, and says what a billion and a trillion tokens cost.
 """
 
 import argparse
@@ -47,9 +50,11 @@ REFINE = ("refine", "summary")
 STAGES = (*REFINE, "report", *SELECT, *TOKENIZE, "pack", "adapt")
 OUTPUTS = {"refine": "refined/data", "weigh": "selected/weights", "tokenize": "tokens/tokens"}
 TARGET_DOCUMENTS = 1000
-LINE_BYTES = 240
-FIELDS = ("documents", "MB")
+LINE_CHARS = 240
+SHORTEST_S = 0.02
+"""Of CPU between two corpora; less is noise."""
 Cost = dict[str, float]
+Size = dict[str, int]
 
 
 def main() -> None:
@@ -65,19 +70,27 @@ def main() -> None:
         return
     if len(args.documents) < 2 or args.documents != sorted(set(args.documents)):
         raise SystemExit("scaling.py: --documents takes two numbers or more, the smallest first")
-    texts = read_texts(args.texts)
     costs: dict[int, dict[str, Cost]] = {}
-    sizes: dict[int, int] = {}
+    sizes: dict[int, Size] = {}
     for number in args.documents:
         folder = args.work / str(number)
-        sizes[number] = make_corpus(folder, texts, number)
+        sizes[number] = remembered(folder / "size.json", partial(make_corpus, folder, args.texts, number))
         costs[number] = {}
-        for stage in STAGES:
-            if stage in args.stages:
-                costs[number][stage] = cost_of_stage(folder, stage)
-                print(f"{number:,} documents: {stage} {costs[number][stage]}", file=sys.stderr, flush=True)
+        for stage in (stage for stage in STAGES if stage in args.stages):
+            path = folder / "costs" / f"{stage}.json"
+            costs[number][stage] = remembered(path, partial(cost_of_stage, folder, stage))
+            print(f"{number:,} documents: {stage} {costs[number][stage]}", file=sys.stderr, flush=True)
     print_table(costs, sizes)
     print(json.dumps(figures_of(costs, sizes)))
+
+
+def remembered(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what the file holds, or measure and write it."""
+    if not path.exists():
+        found = measure()
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(found))
+    return dict(json.loads(path.read_text()))
 
 
 def read_texts(path: Path | None) -> list[str]:
@@ -93,15 +106,16 @@ def read_texts(path: Path | None) -> list[str]:
     return [row["text"] for row in (*read_pages(), *package_rows())]
 
 
-def make_corpus(folder: Path, texts: list[str], number: int) -> int:
-    """Write `documents.jsonl`, `target.jsonl` and a tokenizer afresh; return the bytes of text of the documents."""
+def make_corpus(folder: Path, source: Path | None, number: int) -> Size:
+    """Write `documents.jsonl`, `target.jsonl` and a tokenizer afresh; return bytes and characters of the documents."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    lines = [line[:LINE_BYTES] for text in texts for line in text.split("\n") if line.strip()]
-    num_bytes = 0
+    lines = [line[:LINE_CHARS] for text in read_texts(source) for line in text.split("\n") if line.strip()]
+    size = {"bytes": 0, "chars": 0}
     with (folder / "documents.jsonl").open("w") as file:
         for document in synthetic(lines, number):
-            num_bytes += len(document["text"].encode())
+            size["bytes"] += len(document["text"].encode())
+            size["chars"] += len(document["text"])
             file.write(json.dumps(document, ensure_ascii=False) + "\n")
     target = list(synthetic(lines, TARGET_DOCUMENTS, seed=1))
     with (folder / "target.jsonl").open("w") as file:
@@ -110,7 +124,7 @@ def make_corpus(folder: Path, texts: list[str], number: int) -> int:
     from byte_bpe import train_tokenizer
 
     train_tokenizer(iter([document["text"] for document in target]), 4096).save_pretrained(folder / "tokenizer")
-    return num_bytes
+    return size
 
 
 def synthetic(lines: list[str], number: int, seed: int = 0) -> Iterator[dict[str, str]]:
@@ -215,34 +229,38 @@ WORK: dict[str, Callable[[Path], Callable[[], None]]] = {
 }
 
 
-def figures_of(costs: dict[int, dict[str, Cost]], sizes: dict[int, int]) -> dict[str, Any]:
+def figures_of(costs: dict[int, dict[str, Cost]], sizes: dict[int, Size]) -> dict[str, Any]:
     """Return the figures of the last line; see above."""
     numbers = list(costs)
-    first, before, last = numbers[0], numbers[-2], numbers[-1]
-    found: dict[str, Any] = {
-        "documents": numbers,
-        "bytes_of_text": [sizes[number] for number in numbers],
-    }
-    rows: dict[str, dict[str, Any]] = {}
-    for stage in costs[first]:
-        peak = [costs[number][stage]["peak_mib"] for number in numbers]
-        cpu = [max(costs[number][stage]["cpu_s"], 1e-3) for number in numbers]
-        seconds = max(cpu[-1] - cpu[-2], 1e-9)
-        rows[stage] = {
-            "flat": round(peak[-1] / peak[0], 3),
-            "bytes_per_document": round((peak[-1] - peak[-2]) * 2**20 / (last - before), 1),
-            "exponent": round(slope([log(n) for n in numbers], [log(s) for s in cpu]), 3),
-            "exponent_last": round(log(cpu[-1] / cpu[-2]) / log(last / before), 3),
-            "us_per_document": round(seconds / (last - before) * 1e6, 2),
-            "mb_per_s": round((sizes[last] - sizes[before]) / seconds / 1e6, 2),
-            "peak_mib": peak,
-            "cpu_s": cpu,
-        }
-        if stage in OUTPUTS:
-            grown = costs[last][stage]["output_bytes"] - costs[before][stage]["output_bytes"]
-            rows[stage]["output_bytes_per_document"] = round(grown / (last - before), 1)
-    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    rows = {stage: figures_of_stage({n: costs[n][stage] for n in numbers}, sizes) for stage in costs[numbers[0]]}
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    found: dict[str, Any] = {"documents": numbers}
+    found |= {f"{unit}_of_text": [sizes[number][unit] for number in numbers] for unit in ("bytes", "chars")}
     return found | {name: {stage: row[name] for stage, row in rows.items() if name in row} for name in names}
+
+
+def figures_of_stage(costs: dict[int, Cost], sizes: dict[int, Size]) -> dict[str, Any]:
+    *_, before, last = costs
+    grown = last - before
+    peak = [cost["peak_mib"] for cost in costs.values()]
+    cpu = [max(cost["cpu_s"], 1e-3) for cost in costs.values()]
+    seconds = cpu[-1] - cpu[-2]
+    is_seen = seconds > SHORTEST_S
+    row: dict[str, Any] = {
+        "flat": round(peak[-1] / peak[0], 3),
+        "bytes_per_document": round((peak[-1] - peak[-2]) * 2**20 / grown, 1),
+        "exponent": round(slope([log(n) for n in costs], [log(s) for s in cpu]), 3),
+        "exponent_last": round(log(cpu[-1] / cpu[-2]) / log(last / before), 3),
+        "us_per_document": round(seconds / grown * 1e6, 2) if is_seen else 0.0,
+        "documents_per_s": round(grown / seconds) if is_seen else None,
+        "mb_per_s": round((sizes[last]["bytes"] - sizes[before]["bytes"]) / seconds / 1e6, 2) if is_seen else None,
+        "peak_mib": peak,
+        "cpu_s": cpu,
+    }
+    if "output_bytes" in costs[last]:
+        written = costs[last]["output_bytes"] - costs[before]["output_bytes"]
+        row["output_bytes_per_document"] = round(written / grown, 1)
+    return row
 
 
 def slope(x: list[float], y: list[float]) -> float:
@@ -252,11 +270,11 @@ def slope(x: list[float], y: list[float]) -> float:
     return over / sum((a - mean_x) ** 2 for a in x)
 
 
-def print_table(costs: dict[int, dict[str, Cost]], sizes: dict[int, int]) -> None:
+def print_table(costs: dict[int, dict[str, Cost]], sizes: dict[int, Size]) -> None:
     print(f"{'stage':<14}{'documents':>11}{'MB':>8}{'peak MiB':>10}{'CPU s':>10}{'us/doc':>9}{'MB/s':>9}")
     for stage in next(iter(costs.values())):
         for number, by_stage in costs.items():
-            cost, size = by_stage[stage], sizes[number] / 1e6
+            cost, size = by_stage[stage], sizes[number]["bytes"] / 1e6
             seconds = max(cost["cpu_s"], 1e-3)
             rates = f"{seconds / number * 1e6:>9.1f}{size / seconds:>9.1f}"
             print(f"{stage:<14}{number:>11,}{size:>8.1f}{cost['peak_mib']:>10.0f}{seconds:>10.2f}{rates}")

@@ -1,7 +1,8 @@
 """One HTML file: what every stage did to documents, characters and tokens, and what came of it for models.
 
-The reports of refining and selecting are inside, each in a frame with a content policy of its own, and lie beside it
-as `refined.html` and `selected.html`. Tokens before tokenizing are estimated from the characters of a token there.
+The reports of refining and selecting and the planning page are inside, each in a frame with a content policy of its
+own, and lie beside it as `refined.html`, `selected.html` and `plan.html`. Tokens before tokenizing are estimated from
+the characters of a token there.
 """
 
 import json
@@ -72,7 +73,23 @@ def stage_reports(paths: "Paths", facts: dict[str, Any]) -> dict[str, str]:
         html = _refining(paths.folder(stage)) if stage == "refine" else _selection(paths.folder(stage))
         write_whole(paths.output / f"{paths.folder(stage).name}.html", html)
         found[title] = html.decode()
+    if {"refine", "tokenize"} & facts.keys():
+        html = _planning([paths.folder(stage) for stage in ("refine", "select", "tokenize") if stage in facts])
+        write_whole(paths.output / "plan.html", html)
+        found["What a billion and a trillion tokens would cost"] = html.decode()
     return found
+
+
+def _planning(folders: list[Path]) -> bytes:
+    from hf_curation.reports.planning import BILLION, TRILLION, Assumptions, make_plan
+    from hf_curation.reports.planning_rates import read_run, tokens_per_document
+    from hf_curation.reports.planning_render import PlanningPage, render_planning
+
+    runs = [read_run(folder) for folder in folders]
+    figure, origin = tokens_per_document(runs)
+    given, rates = Assumptions(tokens_per_document=figure), [rate for run in runs for rate in run.rates]
+    plans = [make_plan(tokens, rates, given) for tokens in (BILLION, TRILLION)]
+    return render_planning(PlanningPage(plans, rates, given, [run.origin for run in runs], origin))
 
 
 def _refining(folder: Path) -> bytes:

@@ -26,10 +26,11 @@ from datatrove_steps.ledger import Ledger
 from datatrove_steps.publish import FinishRun, PublishRank
 from datatrove_steps.readers import ReadDocuments
 from datatrove_steps.refine import RefineChunks, RefineDocuments
-from datatrove_steps.refine_plan import RefineConfig, make_plan, refiner_of, refiner_options
+from datatrove_steps.refine_plan import RefineConfig, make_plan, pin_config, refiner_of, refiner_options
 from datatrove_steps.tables import Schema
 from datatrove_steps.writers import WriteParquet
 from hf_curation.files.manifest import finished_ranks
+from hf_curation.files.pins import Pins
 from hf_curation.files.plans import Plan, claim_folder
 from hf_curation.files.sources import Source, find_source, fingerprint, limit_records
 from hf_curation.programs.limits import Limits
@@ -51,13 +52,15 @@ def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = N
     """
     check_slurm(slurm)
     output = Path(config.output).expanduser().absolute()
+    pins = Pins.of_run(output, overwrite=config.overwrite)
+    config = pin_config(config, pins)
     source = find_source(config.input)
     check_apart(config.input, source, output)
     if config.limit is not None:
         source = limit_records(source, config.limit)
     source = fingerprint(source)
     columns = infer_columns(source, text_key=config.text_key, id_key=config.id_key)
-    plan = make_plan(config, source, columns)
+    plan = make_plan(config, source, columns, pins)
     claim_folder(output, plan, overwrite=config.overwrite)
     settle_markers(output, plan)
     ledger = Ledger()

@@ -1,18 +1,19 @@
 """What a refining run is asked for, and the plan that follows from it: data that decides every byte of the output."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from datatrove_steps.code_versions import versions_of
 from datatrove_steps.columns import describe_columns
 from datatrove_steps.tables import Schema
+from hf_curation.files.pins import Pins, split_revision
 from hf_curation.files.plans import Plan, code_digest
 from hf_curation.files.reading import is_parquet, is_warc
 from hf_curation.files.sources import Source
 from hf_curation.programs.limits import DEFAULT_LIMITS, Limits
 from hf_curation.refiners.base import Refiner, Stage
-from hf_curation.refiners.load import load_refiner
+from hf_curation.refiners.load import TAGGER, load_refiner
 
 _SMALL_TASK_BYTES: Final = 4 * 2**20
 _LARGE_TASK_BYTES: Final = 256 * 2**20
@@ -27,7 +28,7 @@ class RefineConfig:
     """What `refine_pipeline` and `hf-curation refine` are asked for."""
 
     input: str
-    """A file, a folder, a pattern, or `hf://datasets/NAME/...`: JSONL, WARC (plain, .gz, .zst, .bz2) and Parquet."""
+    """A file, a folder, a pattern, or `hf://datasets/NAME@REVISION/...`: JSONL, WARC (plain, .gz, .zst, .bz2) and Parquet."""
     output: str
     """A local folder: new, empty, or begun by the same run."""
     doc_refiner: str | Refiner | None = "tagger"
@@ -84,7 +85,34 @@ def default_tasks(source: Source, limit: int | None = None) -> int:
     return tasks
 
 
-def make_plan(config: RefineConfig, source: Source, columns: Schema) -> Plan:
+def pin_config(config: RefineConfig, pins: Pins) -> RefineConfig:
+    """Return the configuration with commits in what comes from the Hub: the input, and models in process.
+
+    Raises:
+        ValueError: if a refiner's name means nothing, or a repository or revision is not there.
+        OSError: if the Hub does not answer, and no copy is kept here.
+    """
+    doc, chunk = (_pin_refiner(config, stage, pins) for stage in (Stage.DOCUMENT, Stage.CHUNK))
+    return replace(config, input=pins.url(config.input), doc_refiner=doc, chunk_refiner=chunk)
+
+
+def _pin_refiner(config: RefineConfig, stage: Stage, pins: Pins) -> str | Refiner | None:
+    given = refiner_of(config, stage)
+    if given is None or given == TAGGER:
+        return given
+    from hf_curation.refiners.causal_lm import CausalLMRefiner  # noqa: PLC0415
+
+    name = given if isinstance(given, str) else ""
+    refiner = load_refiner(name, stage=stage, **refiner_options(config, stage)) if name else given
+    if not isinstance(refiner, CausalLMRefiner) or Path(name or refiner.model).is_dir():
+        return given
+    model, commit = pins.model(refiner.model, refiner.revision)
+    if name:
+        return given if commit is None else f"{split_revision(name)[0]}@{commit}"
+    return replace(refiner, model=model, revision=commit)
+
+
+def make_plan(config: RefineConfig, source: Source, columns: Schema, pins: Pins | None = None) -> Plan:
     """Return everything that decides the bytes of the output, as data.
 
     Raises:
@@ -101,6 +129,7 @@ def make_plan(config: RefineConfig, source: Source, columns: Schema) -> Plan:
         "max_removed_fraction": config.max_removed_fraction,
         "batch_size": config.batch_size,
         "columns": describe_columns(columns),
+        **(pins or Pins()).as_config(),
     }
     tasks = config.tasks or default_tasks(source, config.limit)
     extractor = ("resiliparse",) if any(is_warc(file.name) for file in source.files) else ()

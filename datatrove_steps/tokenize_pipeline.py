@@ -11,7 +11,7 @@ tokenizer (by its rules, whatever its name), other columns or another number of 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from datatrove_steps.tokenize import TokenizeDocuments
 from hf_curation.files.accounts import add_stages
 from hf_curation.files.atomic import remove_parts, write_json
 from hf_curation.files.manifest import Manifest, check_run
+from hf_curation.files.pins import Pins
 from hf_curation.files.plans import Plan, claim_folder
 from hf_curation.files.sources import Source, find_source, fingerprint, limit_records
 from hf_curation.files.summary import run_facts
@@ -49,11 +50,11 @@ class TokenizeConfig:
     """What `tokenize_documents` and `hf-curation tokenize` are asked for."""
 
     input: str
-    """A file, a folder, a pattern, or `hf://datasets/NAME/...`: JSONL (plain, .gz, .zst, .bz2) and Parquet."""
+    """A file, a folder, a pattern, or `hf://datasets/NAME@REVISION/...`: JSONL (plain, .gz, .zst, .bz2) and Parquet."""
     output: str
     """A local folder: new, empty, or begun by the same run."""
     tokenizer: str
-    """A repository, or a folder with `tokenizer.json`."""
+    """A repository, also as `you/name@revision`, or a folder with `tokenizer.json`."""
     revision: str | None = None
     """Of the repository."""
     columns: Sequence[str] | None = None
@@ -98,6 +99,9 @@ def tokenize_documents(config: TokenizeConfig, *, slurm: Mapping[str, Any] | Non
     """
     check_slurm(slurm)
     output = Path(config.output).expanduser().absolute()
+    pins = Pins.of_run(output, overwrite=config.overwrite)
+    tokenizer, revision = pins.model(config.tokenizer, config.revision)
+    config = replace(config, input=pins.url(config.input), tokenizer=tokenizer, revision=revision)
     source = find_source(config.input)
     check_apart(config.input, source, output)
     if config.limit is not None:
@@ -105,7 +109,7 @@ def tokenize_documents(config: TokenizeConfig, *, slurm: Mapping[str, Any] | Non
     source = fingerprint(source)
     columns = _choose_columns(config, source)
     encoder = load_encoder(config.tokenizer, revision=config.revision)
-    plan = _make_plan(config, source, columns, encoder)
+    plan = _make_plan(config, source, columns, encoder, pins)
     claim_folder(output, plan, overwrite=config.overwrite)
     save_encoder(encoder, output / "encoder")
     settle_markers(output, plan)
@@ -212,7 +216,7 @@ def _choose_columns(config: TokenizeConfig, source: Source) -> Schema:
     return pa.schema([found[name] for name in config.columns])
 
 
-def _make_plan(config: TokenizeConfig, source: Source, columns: Schema, encoder: PageEncoder) -> Plan:
+def _make_plan(config: TokenizeConfig, source: Source, columns: Schema, encoder: PageEncoder, pins: Pins) -> Plan:
     is_folder = Path(config.tokenizer).is_dir()
     resolved = {
         "source": Path(config.input).name if source.is_local else config.input,
@@ -224,6 +228,7 @@ def _make_plan(config: TokenizeConfig, source: Source, columns: Schema, encoder:
         "id_key": config.id_key,
         "limit": config.limit,
         "batch_size": config.batch_size,
+        **pins.as_config(),
     }
     tasks = config.tasks or default_tasks(source, config.limit)
     return Plan.of("tokenize", resolved, source, tasks, versions_of(_OUR_CODE, _PACKAGES))

@@ -20,7 +20,7 @@ class SelectConfig:
     """What `importance_sampling` and `hf-curation select` are asked for."""
 
     raw: str
-    """What is chosen from: a file, a folder, a pattern, or `hf://datasets/NAME/...`: JSONL and Parquet."""
+    """What is chosen from: a file, a folder, a pattern, or `hf://datasets/NAME@REVISION/...`: JSONL and Parquet."""
     output: str
     """A local folder: new, empty, or begun by the same run."""
     targets: str | list[str] | dict[str, str]
@@ -35,7 +35,7 @@ class SelectConfig:
     preset: Literal["default", "dsir"] = "default"
     """`dsir`: features, smoothing, length exponent and temperature of that paper, unless they are given."""
     features: str = WORDS
-    """`words`, or a tokenizer: a folder, a tokenizer.json, or a name on the Hub."""
+    """`words`, or a tokenizer: a folder, a tokenizer.json, or a name on the Hub, also as `you/name@revision`."""
     revision: str | None = None
     """Of a tokenizer on the Hub."""
     order: int = 2

@@ -6,7 +6,7 @@ known before anything is written, so that they are part of the plan like any oth
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from datatrove_steps.importance.config import BENCHMARK_PREFIX, SelectConfig
 from datatrove_steps.importance.readings import Reading
 from datatrove_steps.importance.texts import Keys
 from hf_curation.files.atomic import write_whole
+from hf_curation.files.pins import Pins
 from hf_curation.files.sources import Source, SourceFile, find_source, fingerprint, limit_records
 from hf_curation.files.spans import deal_spans
 
@@ -53,6 +54,26 @@ class TextSet:
         return [Reading(source=self.source, spans=spans, keys=self.keys, group=group) for spans in dealt]
 
 
+def pin_config(config: SelectConfig, pins: Pins) -> SelectConfig:
+    """Return the configuration with commits in what comes from the Hub; the names of targets stay.
+
+    Raises:
+        ValueError: if a repository or revision is not there.
+        OSError: if the Hub does not answer, and no copy is kept here.
+    """
+    features, revision = (config.features, config.revision)
+    if not config.spec.uses_words:
+        features, revision = pins.model(features, revision)
+    return replace(
+        config,
+        raw=pins.url(config.raw),
+        targets={name: pins.url(path) for name, path in config.named_targets.items()},
+        held_out=tuple(map(pins.url, config.held_out)),
+        features=features,
+        revision=revision,
+    )
+
+
 def find_raw(config: SelectConfig) -> Source:
     """Return the corpus that is chosen from, with its limit and fingerprint."""
     source = find_source(config.raw)
@@ -82,7 +103,8 @@ def find_held_out(config: SelectConfig, output: Path) -> list[TextSet]:
         if path.startswith(BENCHMARK_PREFIX):
             sets += _benchmark_held_out(path, config, output)
         else:
-            sets.append(_files(Path(path.rstrip("/")).name, path, config))
+            last = Path(path.rstrip("/")).name
+            sets.append(_files(last.partition("@")[0] if "://" in path else last, path, config))
     return sets
 
 

@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from datatrove_steps.code_versions import versions_of
 from datatrove_steps.importance.config import SelectConfig, describe_config
-from datatrove_steps.importance.inputs import TextSet, default_tasks, find_held_out, find_raw, find_targets
+from datatrove_steps.importance.inputs import TextSet, default_tasks, find_held_out, find_raw, find_targets, pin_config
 from datatrove_steps.importance.layout import Layout, find_layout
 from datatrove_steps.importance.readings import Reading
 from datatrove_steps.importance.stages import Stage
 from datatrove_steps.importance.texts import Keys
 from datatrove_steps.importance.weigh import weight_columns
 from hf_curation.files.manifest import Manifest, manifest_path
+from hf_curation.files.pins import Pins
 from hf_curation.files.plans import Plan, read_json, told_differences
 from hf_curation.files.reading import is_parquet, open_parquet
 from hf_curation.files.sources import Source
@@ -54,6 +55,7 @@ class SelectPlan:
     held_out: list[TextSet]
     layout: Layout
     probe_share: float
+    pins: Pins
     stages: dict[str, Stage]
 
     @property
@@ -85,6 +87,8 @@ def make_select_plan(config: SelectConfig) -> SelectPlan:
     """
     output = Path(config.output).expanduser().absolute()
     scores = output if config.weights_of is None else Path(config.weights_of).expanduser().absolute()
+    pins = Pins.of_run(output, scores, overwrite=config.overwrite)
+    config = pin_config(config, pins)
     raw, targets, held_out = find_raw(config), find_targets(config, scores), find_held_out(config, scores)
     keys = Keys(text=config.text_key, id=config.id_key, source=config.source_key or _default_source_key(raw))
     if keys.source is None and (config.source_caps or config.source_quotas):
@@ -108,6 +112,7 @@ def make_select_plan(config: SelectConfig) -> SelectPlan:
         held_out=held_out,
         layout=find_layout(raw, keys, columns, with_repeats=config.max_repeats > 1),
         probe_share=min(1.0, _PROBE_BYTES / max(1, raw.num_bytes)),
+        pins=pins,
         stages={},
     )
     plan = replace(plan, stages=_stages(plan))
@@ -154,6 +159,7 @@ def _configs(plan: SelectPlan) -> dict[str, dict[str, Any]]:
         **{name: value for name, value in weigh.items() if name not in {"raw", "mixture", "probe_share"}},
         "decontaminate": bool(sets),
         "columns": plan.layout.describe(),
+        **plan.pins.as_config(),
     }
     choose = {**weigh, "rules": config.rules.to_dict()}
     configs = {"count_target": count_target, "count_raw": count_raw, "fit": fit, "held_out": held_out}

@@ -1,7 +1,8 @@
 """What a run reads: a list of files, made once by the launcher and the same for every task.
 
 A source is a file, a folder, a pattern, or any of these on another file system that fsspec knows
-(`hf://datasets/NAME/...`, `s3://...`). A folder that a run of ours wrote is read by its manifests, never by a listing:
+(`hf://datasets/NAME@REVISION/...`, `s3://...`). On the Hub it is read at one commit (`pins`), whatever is pushed
+meanwhile, and with patience. A folder that a run of ours wrote is read by its manifests, never by a listing:
 a file that an unfinished attempt left there is no data.
 
 The fingerprint of a source changes when a file is added, removed, renamed or rewritten. A remote file is known by the
@@ -13,6 +14,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -22,6 +24,7 @@ import orjson
 
 from hf_curation.files.addresses import check_address
 from hf_curation.files.atomic import canonical_json
+from hf_curation.files.pins import pin_url
 from hf_curation.files.reading import is_parquet, is_readable, is_warc, open_lines, open_parquet, read_lines
 from hf_curation.files.warc import read_captures
 
@@ -78,9 +81,14 @@ class Source:
             return Path(self.root, file.name).open("rb")
         from fsspec.core import url_to_fs  # noqa: PLC0415
 
-        fs, path = url_to_fs(f"{self.root}/{file.name}")
-        stream: BinaryIO = fs.open(path, "rb")
-        return stream
+        from hf_curation.hub.errors import patiently  # noqa: PLC0415
+
+        def open_remote() -> BinaryIO:
+            fs, path = url_to_fs(f"{self.root}/{file.name}")
+            stream: BinaryIO = fs.open(path, "rb")
+            return stream
+
+        return patiently(open_remote, self.root)
 
 
 def find_source(path: str | os.PathLike[str]) -> Source:
@@ -94,8 +102,12 @@ def find_source(path: str | os.PathLike[str]) -> Source:
     if "://" not in url:
         return _find(os.path.abspath(os.path.expanduser(url)), url)
     check_address(url)
+    from hf_curation.hub.errors import one_line_errors, patiently  # noqa: PLC0415
+
+    pinned = pin_url(url)
     try:
-        return _find(url, url)
+        with one_line_errors(url):
+            return patiently(lambda: _find(pinned, url), url)
     except (ValueError, OSError, ImportError):
         raise
     except Exception as error:  # every store has its client, and every client its own errors
@@ -126,7 +138,9 @@ def fingerprint(source: Source) -> Source:
     if source.is_local:
         digests = [_digest_file(Path(source.root, file.name)) for file in source.files]
     else:
-        digests = [_digest_remote(source, file) for file in source.files]
+        from hf_curation.hub.errors import patiently  # noqa: PLC0415
+
+        digests = [patiently(partial(_digest_remote, source, file), source.root) for file in source.files]
     return replace(source, files=tuple(replace(file, digest=d) for file, d in zip(source.files, digests, strict=True)))
 
 

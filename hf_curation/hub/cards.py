@@ -5,13 +5,7 @@ A head of YAML is changed line by line: parsing and writing it again would lose 
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-from hf_curation.hub.errors import patiently
-
-if TYPE_CHECKING:
-    from hf_curation.hub.commits import Head
+from typing import Any, Final
 
 CARD: Final = "README.md"
 END: Final = "<!-- hf-curation: end -->"
@@ -35,21 +29,6 @@ def replace_section(text: str, begin: str, section: str) -> str:
 def add_tags(data: Any, tags: Iterable[str]) -> None:  # noqa: ANN401 - card data has no useful types
     """Add tags to those that a card has."""
     data.tags = sorted({*(data.get("tags") or []), *tags})  # a card without a head lacks the attribute
-
-
-def read_card(head: "Head") -> str | None:
-    """Return the text of the card that a repository has at a commit, or None.
-
-    Whether there is one is known from the listing: a download that fails says nothing about it.
-    """
-    if CARD not in head.files:
-        return None
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415
-
-    def download() -> str:
-        return hf_hub_download(head.repo_id, CARD, repo_type=head.repo_type, revision=head.commit)
-
-    return Path(patiently(download, head.repo_id)).read_text(encoding="utf-8")
 
 
 def parse_card(kind: Any, text: str) -> Any:  # noqa: ANN401 - cards have no useful types

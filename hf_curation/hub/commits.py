@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hf_curation.hub import errors
-from hf_curation.hub.cards import CARD, read_card
+from hf_curation.hub.cards import CARD
 from hf_curation.hub.errors import is_stale, is_transient, one_line_errors, patiently
 
 Content = Path | bytes
@@ -144,6 +144,21 @@ def read_head(repo_id: str, repo_type: str = "model") -> Head:
     info: Any = patiently(lambda: HfApi().repo_info(repo_id, repo_type=repo_type), repo_id)
     files = tuple(sibling.rfilename for sibling in info.siblings or ())
     return Head(repo_id, str(info.sha), files, repo_type, bool(info.private))
+
+
+def read_card(head: Head) -> str | None:
+    """Return the text of the card that a repository has at a commit, or None.
+
+    Whether there is one is known from the listing: a download that fails says nothing about it.
+    """
+    if CARD not in head.files:
+        return None
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+
+    def download() -> str:
+        return hf_hub_download(head.repo_id, CARD, repo_type=head.repo_type, revision=head.commit)
+
+    return Path(patiently(download, head.repo_id)).read_text(encoding="utf-8")
 
 
 def check_repo_id(repo_id: str) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_curation.files.atomic import write_json, write_whole
+from hf_curation.files.pins import split_revision
 from hf_curation.packing.store import vocabulary_hash
 from hf_curation.vocabulary.encoding import Backend, BulkEncoder, load_bulk_encoder
 
@@ -54,7 +55,7 @@ def load_encoder(tokenizer: str, *, revision: str | None = None, backend: Backen
     """Load a tokenizer by the name of its repository, by its folder, or by one that `save_encoder` wrote.
 
     Args:
-        tokenizer: Name or folder.
+        tokenizer: Name, also as `you/name@revision`, or folder.
         revision: Of a repository.
         backend: What encodes, see `load_bulk_encoder`.
 
@@ -64,6 +65,7 @@ def load_encoder(tokenizer: str, *, revision: str | None = None, backend: Backen
     """
     if (Path(tokenizer) / _FACTS).exists():
         return _load_saved(Path(tokenizer), backend)
+    tokenizer, revision = split_revision(tokenizer, revision)
     loaded = _load_transformers(tokenizer, revision)
     rules = loaded.backend_tokenizer
     rules.no_padding()

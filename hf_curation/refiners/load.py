@@ -4,6 +4,7 @@ tagger                            the tagger inside this package
 prox-web, prox-math               the released ProX models, document or chunk by stage
 prox-web-chunk:double_bos         a preset with a variant of its prompt
 folder/, org/name                 any causal LM in process; a folder may be a PEFT adapter, and say how it is asked
+org/name@revision                 the same, of a branch, tag or commit; after a preset's name too
 http://host:port/v1               a server that speaks the OpenAI protocol (`model=` names the model there)
 """
 
@@ -12,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hf_curation.files.pins import split_revision
 from hf_curation.refiners.base import Refiner, Stage
 from hf_curation.refiners.described import read_description
 from hf_curation.refiners.prompts import PRESETS, Preset, get_preset, preset_of_model
@@ -77,6 +79,8 @@ def _load_server(
 def _load_causal_lm(name: str, stage: Stage, preset: str | None, options: dict[str, Any]) -> Refiner:
     from hf_curation.refiners.causal_lm import CausalLMRefiner  # noqa: PLC0415
 
+    name, revision = split_revision(name, options.pop("revision", None))
+    options |= {"revision": revision} if revision else {}
     if Path(name).is_dir():
         told = read_description(Path(name), stage) if preset is None else None
         preset, options = (told.preset, told.options | options) if told else (preset, options)

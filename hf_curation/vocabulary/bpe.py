@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from hf_curation.files.pins import split_revision
 from hf_curation.vocabulary.byte_level import byte_chars
 
 if TYPE_CHECKING:
@@ -68,11 +69,12 @@ class ByteLevelBPE:
             path = path / TOKENIZER_FILE
         if path.is_file():
             return cls._from_file(path, name=path.resolve().parent.name)
-        if path.name == TOKENIZER_FILE or path.suffix == ".json" or str(source).count("/") != 1:
+        name, revision = split_revision(str(source), revision)
+        if path.name == TOKENIZER_FILE or path.suffix == ".json" or name.count("/") != 1:
             raise ValueError(
                 f"no {TOKENIZER_FILE} at {str(source)!r}; give a file, a folder, or a Hub name as owner/name"
             )
-        return cls._from_hub(str(source), revision)
+        return cls._from_hub(name, revision)
 
     @classmethod
     def from_json(cls, text: str | bytes, **others: Any) -> Self:  # noqa: ANN401 - fields of this class

@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+from hf_curation.files.pins import split_revision
 from hf_curation.vocabulary.fast_encoding import GigatokenEncoder, NotExactError, check_exact
 from hf_curation.vocabulary.plain_encoding import BulkEncoder, PlainEncoder
 from hf_curation.vocabulary.superwords import SuperwordEncoder, has_word_runs
@@ -34,7 +35,8 @@ def load_bulk_encoder(
     """Load a tokenizer for encoding in bulk.
 
     Args:
-        tokenizer: A `tokenizer.json`, a folder that holds one, the name of a repository, or a `tokenizers.Tokenizer`.
+        tokenizer: A `tokenizer.json`, a folder that holds one, the name of a repository
+            (also as `you/name@revision`), or a `tokenizers.Tokenizer`.
         revision: Of a repository.
         backend: `auto` takes the fast backend where it is there and exact, `fast` insists on it, `plain` is the twin.
 
@@ -67,6 +69,7 @@ def _read(tokenizer: Any, revision: str | None) -> tuple[str, str]:  # noqa: ANN
         return name, file.read_text(encoding="utf-8")
     if path.is_dir() or name.startswith((".", "/", "~")) or name.endswith(".json"):
         raise ValueError(f"{file} is not there; give a tokenizer.json, its folder, or the name of a repository")
+    name, revision = split_revision(name, revision)
     return name if revision is None else f"{name}@{revision}", _download(name, revision).read_text(encoding="utf-8")
 
 

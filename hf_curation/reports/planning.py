@@ -17,7 +17,7 @@ TRILLION: Final = 1_000 * BILLION
 FORMULAS: Final[dict[str, str]] = {
     "documents": "tokens / tokens a document",
     "core-hours": "documents x core-seconds a document / 3600",
-    "hours": "core-hours / workers",
+    "hours": "core-hours / workers; of a stage of one process, core-hours",
     "disk": "documents x bytes written a document",
     "memory": "documents x bytes kept a document, in the one process that looks at all of them",
     "refiner FLOPs": "2 x parameters x documents x (prompt tokens + output tokens a document)",
@@ -42,8 +42,10 @@ class Rate:
     """Of all of them together."""
     num_bytes: Mapping[str, int] = field(default_factory=dict)
     """Artifact -> bytes that were written of them."""
+    is_one_process: bool = False
+    """Whether one process looks at all documents: more workers do not help."""
     kept_bytes: float | None = None
-    """Memory a document, of a stage whose one process looks at all of them; None: it does not, or it is not known."""
+    """Memory a document, of a stage of one process; None: it is not known, or a matter of how many tasks there are."""
 
     def __post_init__(self) -> None:
         if self.documents < 1:
@@ -118,7 +120,7 @@ class StageCost:
     stage: str
     core_hours: float
     hours: float
-    """On all workers."""
+    """On all workers, where they help."""
     disk: dict[str, float]
     """Artifact -> bytes."""
     memory: float | None
@@ -198,7 +200,8 @@ def cost_of_stage(rate: Rate, documents: float, given: Assumptions) -> StageCost
     core_hours = rate.core_seconds * share / 3600
     disk = {name: size * share for name, size in rate.num_bytes.items()}
     memory = None if rate.kept_bytes is None else rate.kept_bytes * documents
-    return StageCost(rate.stage, core_hours, core_hours / given.workers, disk, memory)
+    hours = core_hours / (1 if rate.is_one_process else given.workers)
+    return StageCost(rate.stage, core_hours, hours, disk, memory)
 
 
 def cost_of_flops(what: str, flops: float, given: Assumptions) -> GpuCost:

@@ -20,11 +20,11 @@ from hf_curation.reports.planning import Rate
 
 CHARS_PER_TOKEN: Final = 4.0
 """Where no store says it."""
-_ONE_PROCESS: Final = {"choose", "evidence", "pack", "adapt"}
-"""Stages of `scaling.py` whose one process looks at all documents; the others are cut into tasks."""
+_ONE_PROCESS: Final = {"choose", "evidence", "pack", "adapt", "report"}
+"""Stages whose one process looks at all documents; the others are cut into tasks."""
+_PASSES: Final = ("count_raw", "weigh", "choose", "keep")
+"""Of a selection, those that take longer for more documents."""
 _ARTIFACTS: Final = {"refine": "refined text", "weigh": "sidecar of weights", "tokenize": "token store"}
-_FIXED: Final = {"count_target", "fit", "held_out", "finish"}
-"""Passes of runs that take no longer for more documents of the corpus."""
 _FOLDERS: Final = {
     "refine": {"data": ("refine", "refined text"), "dropped": ("refine", "dropped text")},
     "select": {"weights": ("weigh", "sidecar of weights"), "data": ("keep", "chosen text")},
@@ -59,17 +59,22 @@ def read_run(folder: Path) -> Measured:
     step = str(read_json(folder / "plan.json")["step"])
     stages = list(add_stages(manifest.stages for manifest in _manifests(folder, "*.json")).values())
     documents = stages[0].num_in
-    places = sorted(path.parent for path in (folder / "logs").rglob("logs"))
-    seconds = {step if place == folder / "logs" else place.name: _seconds(place) for place in places}
+    places = {name: folder / "logs" / name for name in _PASSES} if step == "select" else {step: folder / "logs"}
     sizes = _bytes_written(folder, step)
     summary = orjson.loads((folder / "summary.json").read_bytes())
     chars = summary.get("chars")
     return Measured(
         f"{step} of {documents:,} documents",
         [
-            Rate(stage=name, documents=documents, core_seconds=taken, num_bytes=dict(sizes[name]))
-            for name, taken in seconds.items()
-            if name not in _FIXED
+            Rate(
+                stage=name,
+                documents=documents,
+                core_seconds=_seconds(place),
+                num_bytes=dict(sizes[name]),
+                is_one_process=name in _ONE_PROCESS,
+            )
+            for name, place in places.items()
+            if place.is_dir()  # a selection by the weights of another has not weighed
         ],
         documents,
         chars["in"] if isinstance(chars, dict) else chars,
@@ -98,6 +103,7 @@ def read_scaling(path: Path) -> Measured:
             documents=last,
             core_seconds=us * last / 1e6,
             num_bytes={_ARTIFACTS[stage]: round(written[stage] * last)} if stage in written else {},
+            is_one_process=stage in _ONE_PROCESS,
             kept_bytes=max(kept[stage], 0.0) if stage in _ONE_PROCESS else None,
         )
         for stage, us in rates.items()

@@ -50,6 +50,8 @@ REFINE = ("refine", "summary")
 STAGES = (*REFINE, "report", *SELECT, *TOKENIZE, "pack", "adapt")
 OUTPUTS = {"refine": "refined/data", "weigh": "selected/weights", "tokenize": "tokens/tokens"}
 TARGET_DOCUMENTS = 1000
+LEARNED_TOKENS = 4000
+"""Of `adapt`: as many for every corpus, or more text would mean more to learn and to remove."""
 LINE_CHARS = 240
 SHORTEST_S = 0.02
 """Of CPU between two corpora; less is noise."""
@@ -214,7 +216,7 @@ def adapt(folder: Path) -> Callable[[], None]:
 
     def learn() -> None:
         texts = (doc.text for doc in ReadDocuments(folder / "documents.jsonl").run())
-        adapt_tokenizer(str(folder / "tokenizer"), texts)
+        adapt_tokenizer(str(folder / "tokenizer"), texts, new_tokens=LEARNED_TOKENS)
 
     return learn
 

@@ -111,7 +111,7 @@ def test_every_stage_runs_once_and_its_effect_is_reported(recipe, corpus, monkey
     report = (out / "report.html").read_text()
     assert f"{facts['refine']['in']['chars']:,}" in report
     assert "refined and selected" in report
-    assert report.count("<iframe") == 2
+    assert report.count("<iframe") == 3  # refining, selection, planning
 
     before = stamps(out)
     recipe.main(command(corpus))

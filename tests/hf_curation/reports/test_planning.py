@@ -41,6 +41,11 @@ def test_memory_by_hand():
     assert cost_of_stage(rate, 2_000_000_000, GIVEN).memory == 16e9
 
 
+def test_more_workers_do_not_help_a_stage_of_one_process():
+    rate = Rate(stage="choose", documents=1000, core_seconds=36.0, is_one_process=True)
+    assert cost_of_stage(rate, 2_000_000, GIVEN).hours == 20.0
+
+
 def test_gpus_by_hand():
     # 3.6e21 FLOPs at half of 1e15 a second are 7.2e6 s: 2,000 hours, of 4 GPUs 500 hours.
     cost = cost_of_flops("x", 3.6e21, GIVEN)

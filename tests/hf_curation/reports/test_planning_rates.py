@@ -74,6 +74,7 @@ def test_a_selection_has_a_rate_for_every_pass_over_the_corpus(selected):
         "count_raw": 3, "weigh": 7, "choose": 2, "keep": 10,
     }  # fmt: skip
     assert rates["weigh"].num_bytes == {"sidecar of weights": 700}
+    assert [name for name, rate in rates.items() if rate.is_one_process] == ["choose"]
     assert rates["keep"].num_bytes == {"chosen text": 900}
 
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 logger = logging.getLogger(__name__)
 
 _URL_RE: Final = re.compile(
-    r"hf://(?:(models|datasets|spaces)/)?([^/@]+/[^/@]+)(?:@(refs/(?:convert|pr)/[^/]+|[^/]+))?(/.*)?"
+    r"hf://(?:(models|datasets|spaces)/)?(?!(?:models|datasets|spaces|buckets)/)([^/@]+/[^/@]+)(?:@(refs/(?:convert|pr)/[^/]+|[^/]+))?(/.*)?"
 )
 _COMMIT_RE: Final = re.compile(r"[0-9a-f]{40}")
 _NAME_RE: Final = re.compile(r"[\w.-]+/[\w.-]+")
@@ -47,7 +47,7 @@ def pin_url(url: str) -> str:
         OSError: if the Hub does not answer.
     """
     match = _URL_RE.fullmatch(url)
-    if match is None or url.startswith("hf://buckets/") or (match[3] and _COMMIT_RE.fullmatch(match[3])):
+    if match is None or (match[3] and _COMMIT_RE.fullmatch(match[3])):
         return url
     return Pins().url(url)
 
@@ -82,7 +82,7 @@ class Pins:
     def url(self, url: str) -> str:
         """Return an `hf://` address with its commit in it; other addresses and paths come back as they are."""
         match = _URL_RE.fullmatch(url)
-        if match is None or url.startswith("hf://buckets/"):
+        if match is None:
             return url
         kind, revision = match[1] or "models", unquote(match[3] or "main")
         repo = url[: match.end(2)]

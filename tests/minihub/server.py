@@ -12,7 +12,8 @@ repositories, branches, tags, atomic commits with the optimistic lock `parentCom
 pull requests, discussions, buckets, gating, paged listings, repositories without a namespace.
 
 Needs starlette and uvicorn. The repositories are in `store.py`; they end with the process.
-`DIR/requests.log` gets a JSON object per request, without tokens. Three more endpoints order failures and tell what is left of them:
+`DIR/requests.log` gets a JSON object per request, without tokens. Three more endpoints order failures, and tell what
+is left of them:
 
     GET    /_test/faults
     POST   /_test/faults {"method", "path", "status"?, "times"?, "skip"?, "headers"?, "after"?, "delay_s"?}

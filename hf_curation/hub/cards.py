@@ -27,8 +27,8 @@ def replace_section(text: str, begin: str, section: str) -> str:
 
 
 def add_tags(data: Any, tags: Iterable[str]) -> None:  # noqa: ANN401 - card data has no useful types
-    """Add tags to those that a card has."""
-    data.tags = sorted({*(data.get("tags") or []), *tags})  # a card without a head lacks the attribute
+    """Add tags behind those that a card has."""
+    data.tags = list(dict.fromkeys([*(data.get("tags") or []), *tags]))  # without a head there is no attribute
 
 
 def parse_card(kind: Any, text: str) -> Any:  # noqa: ANN401 - cards have no useful types

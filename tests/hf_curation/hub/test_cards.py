@@ -52,6 +52,7 @@ def test_a_new_card():
     text = merge(OURS, None)
     assert text.startswith("---\nconfigs:\n- config_name: default\n")
     assert "# whales\n" in text
+    assert merge(OURS, text) == text
     assert f"{BEGIN}\n## Refined documents\n\nMade of whales.\n\n### Columns\n\nNone.\n{END}" in text
 
 
@@ -60,7 +61,7 @@ def test_comments_and_keys_of_the_head_stay():
     assert "---\n# Ask Ada before you change the licence.\nlicense: mit   # hers\n" in text
     assert 'pretty_name: "Whales: all of them"\n' in text
     data = DatasetCard(text).data.to_dict()
-    assert data["tags"] == ["hf-curation", "sea", "whales"]
+    assert data["tags"] == ["whales", "sea", "hf-curation"]
     assert [one["config_name"] for one in data["configs"]] == ["mine", "default"]
     assert "# Whales\n\nAbout whales." in text
 
@@ -79,7 +80,7 @@ def test_a_head_that_lines_do_not_tell_is_written_anew():
     text = merge(OURS, "---\n{license: mit, tags: [whales]}\n---\nAbout whales.\n")
     data = DatasetCard(text).data.to_dict()
     assert data["license"] == "mit"
-    assert data["tags"] == ["hf-curation", "whales"]
+    assert data["tags"] == ["whales", "hf-curation"]
     assert "About whales." in text
 
 

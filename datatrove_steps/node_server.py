@@ -35,7 +35,7 @@ from hf_curation.refiners.server.loop import LoopThread
 
 _GUARD: Final = Path(__file__).with_name("with_parent.py")
 _OF_THIS_PYTHON: Final = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
-_PROBE_EVERY_S: Final = 1.0
+_PROBE_EVERY_S: Final = 0.5
 _TAIL_BYTES: Final = 4000
 
 

@@ -75,6 +75,9 @@ def test_a_server_that_does_not_start_is_told_with_its_last_line(tmp_path):
     refiner = NodeServerRefiner(launch, "tiny", preset="generic-chunk")
     with pytest.raises(ServerDown, match=r"does not start: .* its last line: no such model \(.*\.log\)"):
         list(RefineChunks(refiner)(pages()))
+
+
+def test_a_command_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ServerDown, match="/nowhere/python: No such file or directory"):
         server_of(ServerLaunch(command="/nowhere/python -m x", logs=str(tmp_path / "logs")))
 

@@ -1,10 +1,11 @@
-"""Refine on a real Slurm: as on this machine byte for byte, and what happens when jobs die."""
+"""On a real Slurm runs are as on this machine byte for byte; what happens when jobs die."""
 
 import json
 import subprocess
 
 import pytest
 
+from datatrove_steps.importance import SelectConfig, importance_sampling
 from datatrove_steps.pipelines import refine_pipeline
 from datatrove_steps.refine_plan import RefineConfig
 from hf_curation.cli.main import main
@@ -85,7 +86,24 @@ def test_a_failed_task_ends_the_run_and_is_the_only_one_that_runs_again(held, un
     assert contents(out) == contents(tmp_path / "here")
 
 
-def test_a_job_that_is_put_back_and_one_that_runs_out_of_memory(held, until_idle, wait_for, tmp_path, contents):
+def test_no_pass_of_a_selection_waits_for_one_that_failed(slurm, until_idle, pages, tmp_path, capsys):
+    out = tmp_path / "out"
+    config = SelectConfig(
+        raw=str(pages), output=str(out), targets={"target": str(pages / "1.jsonl")}, budget="30%", buckets=500, tasks=2
+    )
+    executor = importance_sampling(config, slurm=slurm | {"tasks_per_job": 2})
+    (out / "counts" / "target" / "00000.npz" / "in the way").mkdir(parents=True)
+    executor.run()
+    until_idle()
+    assert main(["status", str(out)]) == 1
+    assert "task 0 of count_target failed: " in capsys.readouterr().out
+    status = read_status(out)
+    assert (status.state, status.is_at_work) == ("failed", False)
+    assert len(status.stages) == 7
+    assert not any(stage.running or stage.is_finished for stage in status.stages)
+
+
+def test_jobs_that_are_put_back_or_run_out_of_time_or_memory(held, until_idle, wait_for, tmp_path, contents):
     signs, out = tmp_path / "signs", tmp_path / "out"
     (signs / "hold").touch()
     executor = held("out", sbatch_args={"mem-per-cpu": "600M"})
@@ -93,10 +111,11 @@ def test_a_job_that_is_put_back_and_one_that_runs_out_of_memory(held, until_idle
     executor.run()
     wait_for(lambda: (signs / "attempts").exists() and len((signs / "attempts").read_text().split()) == 2)
     status = read_status(out)
-    job = status.stages[0].running[0]
-    assert (status.state, job) == ("running", f"{ranks.job_id}_0")
-    subprocess.run(["scancel", "--signal=USR1", job], check=True)
+    assert (status.state, status.stages[0].running) == ("running", {rank: f"{ranks.job_id}_{rank}" for rank in (0, 1)})
+    subprocess.run(["scancel", "--signal=USR1", f"{ranks.job_id}_0"], check=True)
     wait_for(lambda: 0 in read_status(out).stages[0].waiting)
+    subprocess.run(["scontrol", "update", f"JobId={ranks.job_id}_1", "TimeLimit=0"], check=True)
+    wait_for(lambda: 1 in read_status(out).stages[0].failed)
     (signs / "eat").touch()
     (signs / "hold").unlink()
     until_idle()
@@ -104,6 +123,7 @@ def test_a_job_that_is_put_back_and_one_that_runs_out_of_memory(held, until_idle
     assert status.state == "failed"
     assert list(status.stages[0].failed) == [0, 1]
     assert "memory" in status.stages[0].failed[0]
+    assert "TIME LIMIT" in status.stages[0].failed[1]
     (signs / "eat").unlink()
     held("out").run()
     until_idle()

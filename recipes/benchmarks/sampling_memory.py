@@ -34,9 +34,10 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+from passes import ENVIRONMENT, chain_of, peak_mib, run_steps
+
 FORMATS = ("jsonl", "parquet")
 PASSES = ("count_target", "count_raw", "fit", "weigh", "choose", "keep", "finish")
-ENVIRONMENT = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
 
 
 def main() -> None:
@@ -145,14 +146,8 @@ def run_pass(config: str, name: str) -> None:
     from datatrove_steps import SelectConfig, importance_sampling
 
     executor = importance_sampling(SelectConfig(**json.loads(Path(config).read_text())))
-    chain = [executor]
-    while chain[0].depends is not None:
-        chain.insert(0, chain[0].depends)
-    for step in chain[PASSES.index(name)].pipeline:
-        for _ in step.run(None, 0, 1):
-            pass
-    status = Path("/proc/self/status").read_text()
-    print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
+    run_steps(chain_of(executor)[PASSES.index(name)])
+    print(int(peak_mib()))
 
 
 def time_of(work: Path, corpus: Path, tasks: int) -> dict[str, float]:

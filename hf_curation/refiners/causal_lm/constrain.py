@@ -91,19 +91,34 @@ class GrammarMask:
 
     def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
         """Return `scores` (rows, vocabulary) with every token that no program continues at minus infinity."""
-        import torch  # noqa: PLC0415
-
         if not self._is_first_step:
             for matcher, token in zip(self._matchers, input_ids[:, -1].tolist(), strict=True):
                 if not matcher.is_stopped():
-                    matcher.consume_token(token)
-                    _check(matcher)
+                    consume(matcher, token)
         self._is_first_step = False
-        # Shapes: B = rows, V = vocabulary. Nothing can follow a stopped row; one that has ended is padded anyway.
+        # Nothing can follow a stopped row; one that has ended is padded anyway.
         masks = [self._end if matcher.is_stopped() else matcher.compute_bitmask() for matcher in self._matchers]
-        packed = np.frombuffer(b"".join(masks), dtype=np.uint8).reshape(len(masks), -1)
-        allowed_BV = np.unpackbits(packed, axis=1, count=scores.shape[1], bitorder="little")
-        return scores.masked_fill(torch.from_numpy(allowed_BV).to(scores.device) == 0, float("-inf"))
+        return allow_only(masks, scores)
+
+
+def allow_only(masks: Sequence[bytes], scores: "torch.Tensor") -> "torch.Tensor":
+    """Return `scores` (rows, vocabulary) with every token that is no bit of the row's mask at minus infinity."""
+    import torch  # noqa: PLC0415
+
+    # Shapes: B = rows, V = vocabulary.
+    packed = np.frombuffer(b"".join(masks), dtype=np.uint8).reshape(len(masks), -1)
+    allowed_BV = np.unpackbits(packed, axis=1, count=scores.shape[1], bitorder="little")
+    return scores.masked_fill(torch.from_numpy(allowed_BV).to(scores.device) == 0, float("-inf"))
+
+
+def consume(matcher: Any, token: int) -> None:  # noqa: ANN401
+    """Move a matcher on by one token.
+
+    Raises:
+        RuntimeError: if the token does not continue a program.
+    """
+    matcher.consume_token(token)
+    _check(matcher)
 
 
 def _mask_of(ids: Sequence[int], vocab_size: int) -> bytes:

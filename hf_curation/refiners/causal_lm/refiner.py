@@ -224,6 +224,7 @@ class CausalLMRefiner:
             eos_ids=eos_ids,
             max_new_tokens=self._preset.max_new_tokens,
             grammars=grammars,
+            head=self._prompts.head,
         )
 
 

@@ -56,6 +56,11 @@ class PromptEncoder:
             )
 
     @property
+    def head(self) -> tuple[int, ...]:
+        """What all prompts begin with: every token in front of the page."""
+        return tuple(self._before)
+
+    @property
     def overhead(self) -> int:
         """Tokens of a prompt that are not the page's."""
         return len(self._before) + len(self._untrusted([self._behind_page])[0]) + len(self._after)

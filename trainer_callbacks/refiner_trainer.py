@@ -65,6 +65,8 @@ class RefinerTrainer(Trainer):  # type: ignore[misc,unused-ignore]
     def _ready_to_write(self) -> Iterator[Any]:
         """Give the model as inference wants it: in evaluation mode, with the cache that training does without."""
         model = self.accelerator.unwrap_model(self.model)
+        if hasattr(model, "get_base_model"):
+            model = model.get_base_model()  # of peft: the adapter's layers are in it
         was_training, had_cache = model.training, model.config.use_cache
         model.eval()
         model.config.use_cache = True

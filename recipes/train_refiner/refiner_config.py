@@ -12,9 +12,9 @@ class Data:
     """What is trained on: a set that `hf-curation refiner make-data` made."""
 
     dataset: str
-    """Its folder, or its name on the Hub (`you/data`)."""
+    """Its folder, or its name on the Hub (`you/data`, `you/data@revision`)."""
     revision: str | None = None
-    """Branch, tag or commit on the Hub; the commit that it meant is written down."""
+    """Branch, tag or commit on the Hub; the commit that it means at the first start is the one that is read."""
     stages: tuple[str, ...] = ()
     """`chunk`, `document`; empty: all that the set holds."""
     origins: dict[str, float] = field(default_factory=dict)
@@ -38,8 +38,9 @@ class Model:
     """What is fine-tuned."""
 
     base: str
-    """Any causal LM of transformers: a name on the Hub or a folder."""
+    """Any causal LM of transformers: a name on the Hub, with `@revision` where wanted, or a folder."""
     revision: str | None = None
+    """As that of the data."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the weights; `auto`: as they are stored. Full fine-tuning wants float32 with `training.bf16`."""
     attention: str = "sdpa"

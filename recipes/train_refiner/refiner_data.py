@@ -1,13 +1,15 @@
-"""A training set, from a folder or the Hub, to encoded examples."""
+"""A training set, from a folder or the Hub, to encoded examples; and the commits that names on the Hub mean."""
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from refiner_config import Config, Data
 
+from hf_curation.files.atomic import write_json
+from hf_curation.files.pins import Pins, split_revision
 from hf_curation.refiners.training import Example, read_training_set
 from hf_curation.refiners.training.encode import EncodedExamples, encode_examples
 from hf_curation.refiners.training.mixing import mix_examples
@@ -23,9 +25,39 @@ class RefinerData:
     held_out: EncodedExamples
     """Those for the loss."""
     commit: str | None
-    """Of the Hub, that `data.revision` meant; None for a folder."""
+    """On the Hub; None for a folder."""
     settings: dict[str, Any]
     """What the set was made with, as its report says."""
+
+
+PINS: Final = "pins.json"
+"""What names on the Hub meant when the run began."""
+
+
+def pinned(config: Config) -> Config:
+    """Return the configuration with the commits that its names on the Hub mean, those of the first start if known.
+
+    Raises:
+        ValueError: if there is no such model or set, or the Hub does not answer.
+    """
+    path = config.output / PINS
+    pins = Pins(json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None)
+    model, data = config.model, config.data
+    try:
+        base, revision = pins.model(model.base, model.revision)
+        name, of_data = split_revision(data.dataset.removeprefix("hf://datasets/"), data.revision)
+        if not Path(name).is_dir():
+            if name.count("/") != 1:
+                raise ValueError(f"data.dataset={name!r} is no folder, and no name on the Hub such as you/data")
+            of_data = pins.url(f"hf://datasets/{name}@{of_data or 'main'}").rpartition("@")[2]
+    except OSError as error:
+        raise ValueError(str(error)) from error
+    if pins.used:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, pins.used)
+    return replace(
+        config, model=replace(model, base=base, revision=revision), data=replace(data, dataset=name, revision=of_data)
+    )
 
 
 def load_data(config: Config, tokenizer: Any) -> RefinerData:  # noqa: ANN401 - a transformers tokenizer
@@ -35,7 +67,7 @@ def load_data(config: Config, tokenizer: Any) -> RefinerData:  # noqa: ANN401 - 
         ValueError: if there is no such set, or nothing of it is left to train on.
     """
     data = config.data
-    commit = None if Path(data.dataset).is_dir() else _commit(data)
+    commit = None if Path(data.dataset).is_dir() else data.revision
     max_tokens = data.max_tokens or data.seq_len
     chosen = mix_examples(
         _read(data, commit, "train"), origins=data.origins, kinds=data.kinds, max_examples=data.max_examples
@@ -75,20 +107,10 @@ def _split(data: Data, commit: str | None, split: str) -> Iterable[Example]:
         return read_training_set(Path(data.dataset), split)
     from datasets import get_dataset_split_names, load_dataset
 
-    name = data.dataset.removeprefix("hf://datasets/")
+    name = data.dataset
     if split not in get_dataset_split_names(name, revision=commit):
         return []
     return (Example(**row) for row in load_dataset(name, revision=commit, split=split))
-
-
-def _commit(data: Data) -> str:
-    """Return the commit that the revision means now, so that every split is read from one state."""
-    from huggingface_hub import HfApi
-
-    name = data.dataset.removeprefix("hf://datasets/")
-    if name.count("/") != 1:
-        raise ValueError(f"data.dataset={data.dataset!r} is no folder, and no name on the Hub such as you/data")
-    return str(HfApi().dataset_info(name, revision=data.revision).sha)
 
 
 def _report(data: Data, commit: str | None) -> dict[str, Any]:
@@ -97,7 +119,6 @@ def _report(data: Data, commit: str | None) -> dict[str, Any]:
     else:
         from huggingface_hub import hf_hub_download
 
-        name = data.dataset.removeprefix("hf://datasets/")
-        path = Path(hf_hub_download(name, "report.json", repo_type="dataset", revision=commit))
+        path = Path(hf_hub_download(data.dataset, "report.json", repo_type="dataset", revision=commit))
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found

@@ -19,7 +19,7 @@ from typing import Any
 
 from refiner_card import RefinerFacts, write_card
 from refiner_config import Config, check_same_run
-from refiner_data import RefinerData, load_data
+from refiner_data import RefinerData, load_data, pinned
 from refiner_model import describe, keeps_logits, make_model
 from refiner_pages import page_table
 
@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> None:
     path, settings = split_config_path(["--dry_run" if word == "--dry-run" else word for word in arguments])
     config = resolve(Config, path, settings)
     from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
     from transformers import TrainingArguments
 
     from hf_curation.refiners.causal_lm.loading import Source, load_tokenizer
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = TrainingArguments(**config.training)
+    config = broadcast_object_list([pinned(config) if args.process_index == 0 else None])[0]
     checkpoint = last_complete_checkpoint(args.output_dir)
     if checkpoint is not None:
         check_same_run(config, config.output / "config.yaml")

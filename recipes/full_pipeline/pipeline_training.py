@@ -41,7 +41,7 @@ def train(config: Config, paths: "Paths") -> dict[str, Any]:
     write_whole(settings, _as_yaml(meco_settings(config, paths)))
     log = folder / "train.log"
     before = log.stat().st_size if log.exists() else 0
-    if (code := _run(command(config, settings, log), log, _environment(config))) != 0:
+    if (code := _run(command(config, settings, log), log, environment_of(config))) != 0:
         raise RuntimeError(f"training ended with exit code {code}: {cause_in(log, before)} (log: {log})")
     summary = dict(json.loads((folder / "summary.json").read_bytes()))
     return {name: summary[name] for name in ("steps", "switch_step", "tokens", "last_loss")}
@@ -56,7 +56,7 @@ def meco_settings(config: Config, paths: "Paths") -> dict[str, Any]:
             "seq_len": rows.seq_len,
             "plan": rows.plan,
             "allow_repeats": rows.allow_repeats,
-            "held_out": 0,
+            "held_out_documents": paths.inputs.held_out,
         },
         "model": asdict(config.model) | {"tokenizer": tokenizer_of(config, paths)},
         "conditioning": asdict(config.conditioning),
@@ -140,7 +140,7 @@ class AllThreads:
         torch.set_num_threads(self.before)
 
 
-def _environment(config: Config) -> dict[str, str]:
+def environment_of(config: Config) -> dict[str, str]:
     """Return the environment of the command; jobs of Slurm's take it over."""
     found = {name: value for name, value in os.environ.items() if AllThreads.was_given or name not in THREADS}
     if config.executor == "slurm":

@@ -25,7 +25,11 @@ class Data:
     columns: tuple[str, ...] = ("url",)
     """Metadata columns that are kept beside the tokens; the template's must be among them."""
     held_out: int = 64
-    """Documents that are not trained on but scored, with and without metadata; not of a token store."""
+    """Documents that are not trained on but scored, with and without metadata; of a token store there are none, since
+    it has no texts: give `held_out_documents`."""
+    held_out_documents: str | None = None
+    """JSONL or Parquet of texts with their metadata, of which the first `held_out` are scored; null: some of
+    `documents`, which are then not trained on."""
     seq_len: int = 8192
     """Tokens of a row."""
     plan: str = "truncate"
@@ -45,9 +49,9 @@ class Model:
     """A Llama, or an existing model to go on with."""
 
     pretrained: str | None = None
-    """Weights to start from; the shape below is then not used."""
+    """Weights to start from, a folder or `you/model@revision`; the shape below is then not used."""
     tokenizer: str = "train:4096"
-    """A repository or folder, or `train:N`: a byte-level BPE of N tokens, trained on the documents."""
+    """A repository (`you/name@revision`) or folder, or `train:N`: a byte-level BPE of N tokens, trained on the documents."""
     hidden_size: int = 1024
     num_layers: int = 24
     num_heads: int = 16

@@ -18,10 +18,11 @@ import sys
 from typing import Any
 
 from meco_config import Config
-from meco_data import held_out, prepare
+from meco_data import check_not_trained_on, held_out, pin_models, prepare
 
 from hf_curation.config import resolve, split_config_path, write_yaml
 from hf_curation.files.atomic import write_json
+from hf_curation.files.pins import split_revision
 from hf_curation.hub import ConditionedModel, conditioned_model_card, push_model
 from hf_curation.metadata import PrefixTemplate, parse_template
 
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> None:
     args = TrainingArguments(**config.training)
     check_world_size(args.world_size)
     with PartialState().main_process_first():
+        config = pin_models(config)
         tokenizer, store, cooldown = prepare(config)
     if args.process_index == 0:
         write_yaml(config.output / "config.yaml", config)
@@ -75,7 +77,11 @@ def train(config: Config, args: Any, tokenizer: Any, store: Any, cooldown: Any) 
     if args.process_index == 0:
         for table in dataset.tables:
             logger.info("prefixes: %s", ", ".join(f"{name} {n:,}" for name, n in table.counts.as_dict().items()))
-    scores = HeldOutScores(held_out(config), tokenizer, template, dataset.switch_step, config.output)
+    rows = held_out(config)
+    for one in (store, cooldown):
+        if one is not None:
+            check_not_trained_on(rows, one, tokenizer)
+    scores = HeldOutScores(rows, tokenizer, template, dataset.switch_step, config.output)
     callback = MeCoCooldownCallback(
         dataset, stop_after_conditioned=what.stop_after_conditioned, check_leakage=what.check_leakage
     )
@@ -126,7 +132,8 @@ def make_model(config: Config, tokenizer: Any, seed: int) -> Any:  # noqa: ANN40
 
     shape = config.model
     if shape.pretrained is not None:
-        return AutoModelForCausalLM.from_pretrained(shape.pretrained, attn_implementation=shape.attention)
+        name, revision = split_revision(shape.pretrained)
+        return AutoModelForCausalLM.from_pretrained(name, revision=revision, attn_implementation=shape.attention)
     set_seed(seed)
     return LlamaForCausalLM(
         LlamaConfig(

@@ -176,33 +176,90 @@ def test_models_are_compared_on_equal_bytes_of_passages(recipe):
     assert sum(len(piece.encode()) for piece in up_to(pieces, 20)) in (19, 20), "at most one cut character is lost"
 
 
-@pytest.mark.slow
-def test_on_slurm_the_same_plan_is_submitted_and_waited_for(recipe, corpus, monkeypatch):
-    import pipeline_stages
-    import pipeline_training
+class Told:
+    """What `hf-curation status` would say."""
 
+    step, state = "refine", "failed"
+
+    def __init__(self, *, is_at_work, has_queue=True):
+        self.is_at_work, self.has_queue = is_at_work, has_queue
+
+
+@pytest.fixture
+def on_slurm(recipe, corpus):
+    """The configuration of a run on a cluster."""
     from hf_curation.config import resolve
 
-    words = command(
-        corpus, "--executor", "slurm", "--slurm.time", "'1:00:00'", "--slurm.partition", "cpu", "--nodes", "2"
-    )
-    config = resolve(recipe.Config, words[1], words[2:])
-    seen = {}
+    cluster = {"executor": "slurm", "slurm.time": "'1:00:00'", "slurm.partition": "cpu", "nodes": "2"}
+    words = command(corpus, *(word for key, value in cluster.items() for word in (f"--{key}", value)))
+    return resolve(recipe.Config, words[1], words[2:])
 
-    class Submitted:
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_in_queue", [False, True])
+def test_on_slurm_a_plan_is_submitted_once_and_waited_for(is_in_queue, on_slurm, corpus, monkeypatch):
+    import pipeline_stages
+
+    from hf_curation.files import status
+
+    seen, submitted = {}, []
+    monkeypatch.setattr(status, "read_status", lambda _: Told(is_at_work=is_in_queue))
+    monkeypatch.setattr(pipeline_stages, "wait_for", lambda out: (out / "summary.json").write_text('{"documents": 3}'))
+
+    class Planned:
         def run(self):
-            (corpus / "out" / "summary.json").write_text('{"documents": 3}')
+            submitted.append(1)
 
     def plan(made, *, slurm):
         seen.update(slurm)
-        return Submitted()
+        (corpus / "out").mkdir()
+        return Planned()
 
-    assert pipeline_stages.run_tasks(config, plan, None, corpus / "out") == {"documents": 3}
+    assert pipeline_stages.run_tasks(on_slurm, plan, None, corpus / "out") == {"documents": 3}
     assert (seen["time"], seen["partition"]) == ("1:00:00", "cpu")
-    training = pipeline_training.command(config, Path("train.yaml"), Path("train.log"))
-    assert training[:4] == ["sbatch", "--wait", "--output=train.log", "--nodes=2"]
-    assert training[-1] == "train.yaml"
+    assert len(submitted) == (not is_in_queue), "jobs of a launch that was killed are waited for"
+
+
+@pytest.mark.slow
+def test_on_slurm_training_is_a_job_of_its_script(on_slurm, monkeypatch, tmp_path):
+    from dataclasses import replace
+
+    import pipeline_training
+
+    training = pipeline_training.command(on_slurm, Path("train.yaml"), Path("train.log"))
+    assert training[:2] == ["sbatch", "--wait"]
+    assert {"--dependency=singleton", "--output=train.log", "--nodes=2"} < set(training)
     assert Path(training[-2]).name == "train.sbatch"
+    assert training[-1] == "train.yaml"
+    other = pipeline_training.command(on_slurm, Path("other.yaml"), Path("train.log"))
+    names = [next(word for word in words if word.startswith("--job-name=")) for words in (training, other)]
+    assert names[0] != names[1], "other runs do not wait for this one"
+    assert "ACCELERATE_CONFIG" not in pipeline_training.environment_of(on_slurm)
+    chosen = replace(on_slurm, train=replace(on_slurm.train, accelerate_config=tmp_path / "x.yaml"))
+    environment = pipeline_training.environment_of(chosen)
+    assert environment["ACCELERATE_CONFIG"] == str(tmp_path / "x.yaml")
+    assert environment["PATH"].startswith(str(Path(sys.prefix, "bin")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("KeyError: 'x'\nsubprocess.CalledProcessError: Command [...]\nsrun: error: n1: Exited\n", "KeyError: 'x'"),
+        ("run.py: unknown setting\nsubprocess.CalledProcessError: Command\n", "run.py: unknown setting"),
+        (
+            "slurmstepd-n1: error: *** JOB 1 ON n1 CANCELLED DUE TO TIME LIMIT ***\nsrun: error: n1: task 0: Killed\n",
+            "JOB 1 ON n1 CANCELLED DUE TO TIME LIMIT",
+        ),
+        ("", "it wrote nothing"),
+    ],
+)
+def test_what_ended_a_training_is_told(recipe, tmp_path, log, cause):
+    from pipeline_training import cause_in
+
+    before = "ValueError: of an earlier launch\n"
+    (tmp_path / "train.log").write_text(before + log)
+    assert cause_in(tmp_path / "train.log", len(before)) == cause
 
 
 @pytest.mark.slow
@@ -211,15 +268,9 @@ def test_a_stage_that_failed_on_slurm_is_told_and_not_waited_for(recipe, tmp_pat
 
     from hf_curation.files import status
 
-    states = iter([True, True, False])
-
-    class Told:
-        step, state = "refine", "failed"
-
-        def __init__(self):
-            self.is_at_work = next(states)
-
-    monkeypatch.setattr(status, "read_status", lambda folder: Told())
+    ended = {"is_at_work": False}
+    states = iter([{"is_at_work": True}, ended, {"is_at_work": False, "has_queue": False}, ended, ended])
+    monkeypatch.setattr(status, "read_status", lambda folder: Told(**next(states)))
     with pytest.raises(RuntimeError, match="refine on Slurm: failed; see `hf-curation status"):
         pipeline_stages.wait_for(tmp_path, poll_s=0)
-    assert next(states, None) is None
+    assert next(states, None) is None, "seen twice in a row, since a file may be seen late"

@@ -84,6 +84,15 @@ def test_mistakes_are_one_line(recipe):
         recipe.main(["--config", str(RECIPE / "config_600m.yaml")])
 
 
+@pytest.mark.slow
+def test_tasks_that_would_train_alone_into_one_folder_are_refused(recipe, monkeypatch):
+    recipe.check_world_size(1)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    recipe.check_world_size(2)
+    with pytest.raises(ValueError, match=r"srun started 2 tasks, but .*\(ACCELERATE_CONFIG\)"):
+        recipe.main(["--config", str(RECIPE / "config_cpu.yaml")])
+
+
 def pages(path):
     rows = [
         {"id": f"d{i}", "url": f"https://{'abc'[i % 3]}.example/{i}", "text": f"Page {i} of {'abc'[i % 3]}. " * 9}
@@ -137,3 +146,12 @@ def test_a_run_stops_at_the_switch_goes_on_and_says_what_it_made(recipe, tmp_pat
     model, tokenizer = (c.from_pretrained(out / "final") for c in (AutoModelForCausalLM, AutoTokenizer))
     text = generate(model, Conditioner(tokenizer), "Page", {"url": "a.example"}, guidance_scale=1.5, max_new_tokens=4)
     assert isinstance(text, str)
+
+    trained_on = [*command, "--documents", str(store), "--tokenizer", str(out / "final"), "--max_steps", "2"]
+    trained_on[trained_on.index("--output_dir") + 1] = str(tmp_path / "of-store")
+    with pytest.raises(ValueError, match=r"document 'd\d+' is held out and in .*: tokenize without it"):
+        recipe.main([*trained_on, "--held_out_documents", str(tmp_path / "pages.jsonl")])
+    others = [{"id": f"d{i}", "url": "https://a.example/x", "text": f"Another page {i}."} for i in range(9)]
+    (tmp_path / "others.jsonl").write_text("\n".join(map(json.dumps, others)))
+    recipe.main([*trained_on, "--held_out_documents", str(tmp_path / "others.jsonl")])
+    assert "Held-out bits per byte of 4 documents" in (tmp_path / "of-store" / "final" / "README.md").read_text()

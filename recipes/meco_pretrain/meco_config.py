@@ -51,7 +51,8 @@ class Model:
     pretrained: str | None = None
     """Weights to start from, a folder or `you/model@revision`; the shape below is then not used."""
     tokenizer: str = "train:4096"
-    """A repository (`you/name@revision`) or folder, or `train:N`: a byte-level BPE of N tokens, trained on the documents."""
+    """A repository (`you/name@revision`) or folder, or `train:N`: a byte-level BPE of N tokens, trained on the
+    documents."""
     hidden_size: int = 1024
     num_layers: int = 24
     num_heads: int = 16

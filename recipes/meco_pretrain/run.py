@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> None:
         config = pin_models(config)
         tokenizer, store, cooldown = prepare(config)
     if args.process_index == 0:
+        config.output.mkdir(parents=True, exist_ok=True)  # of a store and a tokenizer that are there, nothing is made
         write_yaml(config.output / "config.yaml", config)
         logger.info("%d documents, %d tokens, world size %d", len(store), store.lengths_D.sum(), args.world_size)
     if not config.prepare_only:

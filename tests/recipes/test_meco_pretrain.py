@@ -147,8 +147,10 @@ def test_a_run_stops_at_the_switch_goes_on_and_says_what_it_made(recipe, tmp_pat
     text = generate(model, Conditioner(tokenizer), "Page", {"url": "a.example"}, guidance_scale=1.5, max_new_tokens=4)
     assert isinstance(text, str)
 
-    trained_on = [*command, "--documents", str(store), "--tokenizer", str(out / "final"), "--max_steps", "2"]
-    trained_on[trained_on.index("--output_dir") + 1] = str(tmp_path / "of-store")
+    trained_on = [*command]
+    changed = {"--documents": store, "--tokenizer": out / "final", "--output_dir": tmp_path / "of-store"}
+    for option, value in changed.items():
+        trained_on[trained_on.index(option) + 1] = str(value)
     with pytest.raises(ValueError, match=r"document 'd\d+' is held out and in .*: tokenize without it"):
         recipe.main([*trained_on, "--held_out_documents", str(tmp_path / "pages.jsonl")])
     others = [{"id": f"d{i}", "url": "https://a.example/x", "text": f"Another page {i}."} for i in range(9)]

@@ -135,7 +135,7 @@ def _move_model(args: argparse.Namespace, base: "ByteLevelBPE", output: Path) ->
     from hf_curation.vocabulary.loading_check import check_loading
 
     with one_line_errors(args.model):
-        model = AutoModelForCausalLM.from_pretrained(args.model, dtype="auto")
+        model = AutoModelForCausalLM.from_pretrained(args.model, dtype="auto", use_safetensors=True)
     tokenizer = ByteLevelBPE.load(output)
     moved = transfer_embeddings(model, base, tokenizer, initialise=args.initialise)
     model.save_pretrained(output / "model")

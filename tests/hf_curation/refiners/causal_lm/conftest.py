@@ -48,6 +48,31 @@ def llama2_dir(tmp_path_factory, llama2):
     return str(folder)
 
 
+@pytest.fixture(scope="session")
+def grouped_model():
+    """Four query heads on two key heads, in float32; random weights that tell prompts apart."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = LlamaConfig(vocab_size=405, num_key_value_heads=2, initializer_range=0.6, **sizes)
+    return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def sliding_model():
+    """One layer of two sees 16 tokens."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    kinds = {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"], "head_dim": 8}
+    config = Gemma3TextConfig(vocab_size=405, num_key_value_heads=2, initializer_range=0.3, **sizes, **kinds)
+    return Gemma3ForCausalLM(config).eval()
+
+
 PARROT = Preset(
     name="parrot",
     stage=Stage.CHUNK,

@@ -5,12 +5,13 @@ r"""One table for several refiners on the same pages, none of which saw these pa
 
 python recipes/benchmarks/refiners.py                                        # the quickstart pages, tagger as shipped
 python recipes/benchmarks/refiners.py --data PAGES.jsonl.gz --folds FOLDER   # fold 0 of WCXB, tagger of that fold
-python recipes/benchmarks/refiners.py --model out/adapter --preset generic-chunk    # and a model beside it
+python recipes/benchmarks/refiners.py --model runs/refiner/final --constrained      # and a fine-tuned model beside it
 
 The shipped tagger was trained on all of WCXB's development split, so on `--data` the tagger is the one that
 recipes/benchmarks/tagger.py --keep FOLDER trained without the test fold; its document stage is the shipped one, and is
-left out there. A model must be trained with the same `split.test_fold` (recipes/train_refiner). keep-all and the line
-oracle bound all others. The last line is JSON, a key per refiner:
+left out there. A model must be trained with the same `split.test_fold` (recipes/train_refiner); it writes freely, and
+with --constrained once more under the grammar of its dialect. keep-all and the line oracle bound all others. The last
+line is JSON, a key per refiner:
 
 - word_f1, low, high: mean over pages, 95 % bootstrap interval; gain_low, gain_high: of the gain over keep-all
 - line_precision, line_recall, line_f1: of removed lines; document_f1: of dropped pages (null without a document stage)
@@ -42,13 +43,16 @@ def main() -> None:
     parser.add_argument("--served-model", help="its name, where --model is an address")
     parser.add_argument("--preset", help="its prompt format")
     parser.add_argument("--constrained", action="store_true", help="and once more with constrained decoding")
+    parser.add_argument("--dtype", help="its weights: bfloat16, float16, float32; default: by the device")
     parser.add_argument("--limit", type=int, help="only so many of the pages, for a slow model")
+    parser.add_argument("--max-chars", type=int, help="only pages of at most so many characters, likewise")
     args = parser.parse_args()
     if (args.data is None) != (args.folds is None):
         parser.error(
             "--data and --folds go together: the shipped tagger has seen every page of WCXB's development split"
         )
-    data = EvaluationSet(held_out_pages(args)[: args.limit])
+    pages = [page for page in held_out_pages(args) if args.max_chars is None or len(page.raw) <= args.max_chars]
+    data = EvaluationSet(pages[: args.limit])
     print(f"{len(data.pages)} pages with clean text, {len(data.junk)} to drop", file=sys.stderr)
     columns = [data.evaluate(refiner, doc_refiner=doc_refiner) for refiner, doc_refiner in refiners(args, data)]
     print("\n".join(format_table(columns)))
@@ -76,6 +80,7 @@ def refiners(args: argparse.Namespace, data: EvaluationSet) -> list[tuple[Refine
     else:
         chosen.append((LineTagger(weights=args.folds / f"fold{args.fold}of5.safetensors"), None))
     options: dict[str, Any] = {"preset": args.preset, "model": args.served_model}
+    options |= {"dtype": args.dtype} if args.dtype else {}
     if args.model:
         chosen.append((load_refiner(args.model, **options), None))
     if args.model and args.constrained:

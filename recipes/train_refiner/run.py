@@ -15,6 +15,7 @@ Settings: `refiner_config.py`; a key may do without its section (`--training.max
 import json
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 from refiner_card import RefinerFacts, write_card
@@ -110,13 +111,19 @@ def finish(config: Config, trainer: Any, data: RefinerData) -> None:  # noqa: AN
         json.dumps({"steps": facts.steps, "best_step": facts.best_step, "folder": str(final)} | dict(facts.held_out))
     )
     if config.push is not None:
-        from hf_curation.hub import push_model
+        push(config, final, facts.steps)
 
-        done = push_model(
-            final, config.push, title=f"Refiner, {facts.steps} steps", private=config.private, dry_run=config.dry_run
-        )
-        sent = "\n".join(f"  {name} {size:,} bytes" for name, size in done.files)
-        logger.info("%s\n%s", f"would be sent to {config.push}:" if config.dry_run else f"pushed: {done.url}", sent)
+
+def push(config: Config, folder: Path, steps: int) -> None:
+    """Upload the folder in one commit, or say what would be sent."""
+    from hf_curation.hub import push_model
+
+    if config.lora.enabled and Path(config.model.base).is_dir():
+        logger.warning("the adapter is for %s, which others do not have: push that too", config.model.base)
+    title = f"Refiner after {steps} steps"
+    done = push_model(folder, str(config.push), title=title, private=config.private, dry_run=config.dry_run)
+    sent = "\n".join(f"  {name} {size:,} bytes" for name, size in done.files)
+    logger.info("%s\n%s", f"would be sent to {config.push}:" if config.dry_run else f"pushed: {done.url}", sent)
 
 
 def facts_of(config: Config, trainer: Any, data: RefinerData, pages: list[str]) -> RefinerFacts:  # noqa: ANN401

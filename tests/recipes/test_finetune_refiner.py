@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,12 @@ from hf_curation.evaluation.gold_pages import GoldPage
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "train_refiner"
 PRESET = "prox-web-chunk:plain"
+
+_spec = spec_from_file_location("hub_of_finetuning", ROOT / "tests" / "hf_curation" / "hub" / "conftest.py")
+_hub = module_from_spec(_spec)
+sys.modules[_spec.name] = _hub
+_spec.loader.exec_module(_hub)
+hub_server = _hub.hub_server
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +126,47 @@ def test_from_a_set_to_a_refiner(training_set, base, tmp_path):
     assert refiner.name == f"{base} + {final} ({PRESET})"
     assert refiner._preset.window_tokens == 256
     assert refine_texts([pages()[0].raw], refiner)[0].num_windows == 1, "adapter and base fit together"
+
+
+FROM_THE_HUB = """
+import json, sys
+from pathlib import Path
+from huggingface_hub import HfApi
+from transformers import AutoTokenizer
+from hf_curation.config import resolve
+from hf_curation.hub import push_training_set
+from refiner_config import Config
+from refiner_data import load_data, pinned
+
+folder, base, out = sys.argv[1:]
+tokenizer, seen = AutoTokenizer.from_pretrained(base), []
+
+def start(output, *more):
+    given = ["--data.dataset", "me/finetune", "--model.base", base, "--output_dir", output, "--windows", "5", *more]
+    config = pinned(resolve(Config, None, given))
+    data = load_data(config, tokenizer)
+    seen.append([data.commit, len(data.train), len(data.asked), data.settings["student"]["window_tokens"]])
+
+push_training_set(Path(folder), "me/finetune")
+start(out + "/a")
+HfApi().upload_file(path_or_fileobj=b"moved", path_in_repo="note", repo_id="me/finetune", repo_type="dataset")
+start(out + "/a")
+start(out + "/b")
+start(out + "/c", "--data.revision", seen[0][0])
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.slow
+def test_a_set_on_the_hub_is_read_at_one_commit(training_set, base, hub_server, tmp_path):
+    environment = os.environ | hub_server.environment | {"PYTHONPATH": os.pathsep.join([str(RECIPE), str(ROOT)])}
+    words = [sys.executable, "-c", FROM_THE_HUB, str(training_set), str(base), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, resumed, fresh, asked = json.loads(done.stdout.strip().split("\n")[-1])
+    assert first == resumed == asked, "the branch moved, the run does not"
+    assert fresh[0] != first[0]
+    assert first[1:] == fresh[1:] == [fresh[1], 5, 256]
 
 
 def test_the_files_beside_it_are_configurations(recipe):

@@ -18,6 +18,7 @@ from datatrove_steps.importance.readings import Reading
 from datatrove_steps.importance.texts import Keys
 from hf_curation.files.atomic import write_whole
 from hf_curation.files.pins import Pins
+from hf_curation.files.reading import is_warc
 from hf_curation.files.sources import Source, SourceFile, find_source, fingerprint, limit_records
 from hf_curation.files.spans import deal_spans
 
@@ -76,7 +77,7 @@ def pin_config(config: SelectConfig, pins: Pins) -> SelectConfig:
 
 def find_raw(config: SelectConfig) -> Source:
     """Return the corpus that is chosen from, with its limit and fingerprint."""
-    source = find_source(config.raw)
+    source = _find_lines(config.raw)
     if config.limit is not None:
         source = limit_records(source, config.limit)
     return fingerprint(source)
@@ -117,7 +118,7 @@ def default_tasks(source: Source, *, uses_words: bool) -> int:
 
 
 def _files(name: str, path: str, config: SelectConfig) -> TextSet:
-    source = fingerprint(find_source(path))
+    source = fingerprint(_find_lines(path))
     keys = Keys(text=config.target_text_key or config.text_key, id=config.id_key)
     return TextSet(name=name, origin=Path(path).name if source.is_local else path, source=source, keys=keys)
 
@@ -151,3 +152,14 @@ def _lines(name: str, origin: str, path: Path, rows: Iterable[tuple[str, str]]) 
 
 def _folder(config: SelectConfig) -> Path | None:
     return None if config.benchmark_folder is None else Path(config.benchmark_folder)
+
+
+def _find_lines(path: str) -> Source:
+    source = find_source(path)
+    for file in source.files:
+        if is_warc(file.name):
+            raise ValueError(
+                f"{file.name} is WARC, an archive of pages that would have to be extracted in every pass: "
+                f"make documents of it once, with `hf-curation refine {path} OUTPUT`, and select from these"
+            )
+    return source

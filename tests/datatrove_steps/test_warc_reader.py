@@ -24,7 +24,7 @@ class Tags(BaseExtractor):
     """Leaves tags out, and misbehaves where a page asks for it."""
 
     def __init__(self):
-        super().__init__(timeout=2)
+        super().__init__(timeout=4)
 
     def extract(self, text):
         if "CRASH" in text:
@@ -74,6 +74,7 @@ def test_the_limit_counts_captures(archive):
     assert limit_records(find_source(archive), 50).files[0].stop is None
 
 
+@pytest.mark.slow
 def test_bad_pages_cost_themselves_alone_and_are_counted(tmp_path):
     bodies = ["<p>RAISE</p>", "<p>good</p>", "<p>CRASH</p>", "<p>HANG</p>", "<p> </p>", "<p>good</p>"]
     data = b"".join(capture(i, body) for i, body in enumerate(bodies)) + capture(6, "GIF89a", "image/gif")
@@ -123,3 +124,12 @@ def test_refine_takes_a_warc(archive, tmp_path, capsys):
     summary = orjson.loads((tmp_path / "out" / "summary.json").read_bytes())
     assert summary["documents"]["in"] == 20
     assert "resiliparse" in summary["versions"]
+
+
+def test_select_sends_a_warc_to_refine_before_anything_runs(archive, tmp_path, capsys):
+    target = tmp_path / "target.jsonl"
+    target.write_text('{"text": "whales"}\n')
+    for raw, towards in ((archive, target), (target, archive)):
+        assert main(["select", str(raw), str(tmp_path / "out"), "--target", str(towards)]) == 1
+        assert "hf-curation refine" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "logs").exists()

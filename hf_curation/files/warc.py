@@ -105,8 +105,9 @@ def page_of(capture: Capture) -> tuple[str, bool]:
     if not capture.is_whole:
         raise NoPageError("capture_too_long")
     kind = capture.headers.get("warc-type", "").lower()
-    http, body = ({}, capture.content) if kind != "response" else _answer(capture.content)
-    declared = http.get("content-type") or capture.headers.get("content-type", "")
+    # Of a response the record's own type is application/http.
+    headers, body = _answer(capture.content) if kind == "response" else (capture.headers, capture.content)
+    declared = headers.get("content-type", "")
     identified = capture.headers.get("warc-identified-payload-type") or declared
     media = identified.partition(";")[0].strip().lower()
     if kind == "conversion" and media == "text/plain":

@@ -159,7 +159,9 @@ def test_a_page_that_was_cut_inside_a_character_is_utf_8_still():
 
 
 def test_without_a_type_the_bytes_decide():
-    assert page_of(response(PAGE.encode(), Content_Type="")) == (PAGE, True)
+    untold = response(PAGE.encode(), Content_Type="")
+    untold.headers["content-type"] = "application/http; msgtype=response"
+    assert page_of(untold) == (PAGE, True)
     resource = Capture(0, {"warc-type": "resource", "content-type": "text/html"}, PAGE.encode())
     assert page_of(resource) == (PAGE, True)
 

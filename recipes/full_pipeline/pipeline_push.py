@@ -5,6 +5,7 @@ One commit per artifact with its card, private unless the configuration says oth
 not sent again, and an artifact that has not changed makes no commit.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline_config import Config
@@ -43,4 +44,6 @@ def push(config: Config, paths: "Paths") -> dict[str, Any]:
                 dry_run=where.dry_run,
             )
             sent[done.repo_id] = {"files": len(done.files), "commit": done.url}
+            what = f"{len(done.files)} files, {sum(size for _, size in done.files):,} bytes"
+            print(f"  {what} {f'would go to {done.repo_id}' if where.dry_run else f'at {done.url}'}", file=sys.stderr)
     return {"sent": sent, "dry_run": where.dry_run}

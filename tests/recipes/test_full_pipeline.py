@@ -122,6 +122,14 @@ def test_every_stage_runs_once_and_its_effect_is_reported(recipe, corpus, monkey
     assert stamps(out) == before
     assert json.loads(told.out.splitlines()[-1]) == facts
 
+    assert "Held-out bits per byte of 6 documents" in (out / "model" / "final" / "README.md").read_text()
+    recipe.main([*command(corpus), "--only", "push", "--namespace", "me", "--dry_run"])
+    sent = json.loads((out / "stages" / "push.json").read_text())["facts"]["sent"]
+    told = capsys.readouterr().err
+    assert all(f"would go to {name}" in told for name in sent)
+    assert set(sent) == {f"me/full-pipeline-{name}" for name in ("refined", "selected", "tokenizer", "model")}
+    assert all(one["files"] > 3 and one["commit"] is None for one in sent.values())
+
     with pytest.raises(ValueError, match=r"select was run with budget '40%', and now it is '20%'"):
         recipe.main([word.replace("40%", "20%") for word in command(corpus)])
     (corpus / "pages.jsonl").write_text((corpus / "pages.jsonl").read_text() + "\n")

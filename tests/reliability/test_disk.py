@@ -1,7 +1,7 @@
 """A disk that fails at any write, flush or rename of a run: exit code 1, a line that says so, nothing half done.
 
 Every call by which a run puts bytes or names on the disk is counted in a clean run; then runs follow in which the
-n-th of them fails: with EIO once, or with ENOSPC and so do all after it. What such a run leaves must be true (every
+n-th of them fails: with EIO once, or for good with a full disk or quota. What such a run leaves must be true (every
 manifest lists files that are there, whole), and the same command on a mended disk must end like the clean run, byte
 for byte. datatrove 0.10 logs a warning for each document that it cannot write, and marks the rank completed.
 """
@@ -81,9 +81,10 @@ def test_a_disk_that_fails_anywhere(verb, pages, tmp_path, launch, disk, content
     expected = contents(tmp_path / "clean")
     step = max(1, clean.calls // 10)
     places = sorted({*range(0, clean.calls, step), 1, clean.calls - 1})
-    for place in places:
+    for number, place in enumerate(places):
         out = tmp_path / str(place)
-        fault = Disk(place) if place % 2 else Disk(place, errno.EIO, for_good=False)
+        faults = (Disk(place), Disk(place, errno.EIO, for_good=False), Disk(place, errno.EDQUOT))
+        fault = faults[number % 3]
         capsys.readouterr()
         with disk(fault):
             assert launch(verb, pages, out) == 1, place

@@ -107,7 +107,7 @@ def read_scaling(path: Path) -> Measured:
             kept_bytes=max(kept[stage], 0.0) if stage in _ONE_PROCESS else None,
         )
         for stage, us in rates.items()
-        if us or stage in _ONE_PROCESS
+        if (us or stage in _ONE_PROCESS) and stage != "edit"  # is a part of refine
     ]
     return Measured(f"scaling.py: {last:,} documents", made, last, chars)
 

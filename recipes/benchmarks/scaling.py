@@ -5,13 +5,16 @@ r"""Memory and time of every stage by number of documents: is the one flat, is t
 
 python recipes/benchmarks/scaling.py                              # 10,000, 100,000 and 1,000,000: an hour or two
 python recipes/benchmarks/scaling.py --documents 1000 10000       # does it run?
-python recipes/benchmarks/scaling.py --texts runs/debian-docs/documents-large.jsonl --stages refine summary report
+python recipes/benchmarks/scaling.py --texts runs/debian-docs/documents-large.jsonl --stages edit report
 
 Documents are made from real ones: lines of texts, shuffled into documents of 450 bytes on average (200 to 800, short
 so that a million fit), twenty to a host, each with an address and an id of its own. A smaller corpus is the beginning
 of a larger one. The texts are the quickstart's pages and the descriptions of the packages installed here, or
 `--texts`, JSONL with `text`; these have no more than so many different lines, and what is learned or chosen from them
 means nothing.
+
+`refine` is the embedded tagger, two milliseconds a page however short: most of the time that all stages take. `edit`
+is the same run without it, by a refiner that removes the first line of every page; `report` is drawn from its output.
 
 Every stage runs in a process of its own, as one task over all documents, on one core: peak is that process's `VmHWM`
 (Linux only), interpreter and libraries included; CPU seconds are those of the stage alone, after planning. Marginal
@@ -42,16 +45,11 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-from passes import chain_of, cost_of, print_cost, run_steps
+from passes import cost_of, print_cost
+from scaling_stages import STAGES, WORK
 
-SELECT = ("count_target", "count_raw", "fit", "weigh", "choose", "keep", "evidence")
-TOKENIZE = ("tokenize", "store")
-REFINE = ("refine", "summary")
-STAGES = (*REFINE, "report", *SELECT, *TOKENIZE, "pack", "adapt")
-OUTPUTS = {"refine": "refined/data", "weigh": "selected/weights", "tokenize": "tokens/tokens"}
+OUTPUTS = {"refine": "refined/data", "edit": "edited/data", "weigh": "selected/weights", "tokenize": "tokens/tokens"}
 TARGET_DOCUMENTS = 1000
-LEARNED_TOKENS = 4000
-"""Of `adapt`: as many for every corpus, or more text would mean more to learn and to remove."""
 LINE_CHARS = 240
 SHORTEST_S = 0.02
 """Of CPU between two corpora; less is noise."""
@@ -149,86 +147,6 @@ def cost_of_stage(folder: Path, stage: str) -> Cost:
     if stage in OUTPUTS:
         cost["output_bytes"] = sum(path.stat().st_size for path in (folder / OUTPUTS[stage]).iterdir())
     return cost
-
-
-def refine(folder: Path, place: int) -> Callable[[], None]:
-    """Return what runs one executor of refining."""
-    from datatrove_steps.pipelines import refine_pipeline
-    from datatrove_steps.refine_plan import RefineConfig
-
-    config = RefineConfig(input=str(folder / "documents.jsonl"), output=str(folder / "refined"), tasks=1)
-    return partial(run_steps, chain_of(refine_pipeline(config))[place])
-
-
-def select(folder: Path, place: int) -> Callable[[], None]:
-    """Return what runs one pass of a selection."""
-    from datatrove_steps import SelectConfig, importance_sampling
-
-    config = SelectConfig(
-        raw=str(folder / "documents.jsonl"),
-        output=str(folder / "selected"),
-        targets=str(folder / "target.jsonl"),
-        budget="10%",
-        tasks=1,
-    )
-    return partial(run_steps, chain_of(importance_sampling(config))[place])
-
-
-def tokenize(folder: Path, place: int) -> Callable[[], None]:
-    """Return what runs one executor of tokenizing."""
-    from datatrove_steps.tokenize_pipeline import TokenizeConfig, tokenize_documents
-
-    config = TokenizeConfig(
-        input=str(folder / "documents.jsonl"),
-        output=str(folder / "tokens"),
-        tokenizer=str(folder / "tokenizer"),
-        tasks=1,
-    )
-    return partial(run_steps, chain_of(tokenize_documents(config))[place])
-
-
-def pack(folder: Path) -> Callable[[], None]:
-    """Return what plans the rows of both phases, prefixes included."""
-    from transformers import AutoTokenizer
-
-    from trainer_callbacks import MeCoDataset
-
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-    shutil.rmtree(folder / "tokens" / "prefixes", ignore_errors=True)
-    return lambda: print(len(MeCoDataset(folder / "tokens", tokenizer, seq_len=2048, samples_per_step=1)))
-
-
-def report(folder: Path) -> Callable[[], None]:
-    """Return what draws the report of the refining run."""
-    from hf_curation.reports.gather import gather_report
-    from hf_curation.reports.render import render_report
-
-    def draw() -> None:
-        (folder / "refined.html").write_bytes(render_report(gather_report(folder / "refined")))
-
-    return draw
-
-
-def adapt(folder: Path) -> Callable[[], None]:
-    """Return what adapts the vocabulary to all documents, read one by one."""
-    from datatrove_steps import ReadDocuments
-    from hf_curation.vocabulary import adapt_tokenizer
-
-    def learn() -> None:
-        texts = (doc.text for doc in ReadDocuments(folder / "documents.jsonl").run())
-        adapt_tokenizer(str(folder / "tokenizer"), texts, new_tokens=LEARNED_TOKENS)
-
-    return learn
-
-
-WORK: dict[str, Callable[[Path], Callable[[], None]]] = {
-    **{name: partial(refine, place=i) for i, name in enumerate(REFINE)},
-    **{name: partial(select, place=i) for i, name in enumerate(SELECT)},
-    **{name: partial(tokenize, place=i) for i, name in enumerate(TOKENIZE)},
-    "report": report,
-    "pack": pack,
-    "adapt": adapt,
-}
 
 
 def figures_of(costs: dict[int, dict[str, Cost]], sizes: dict[int, Size]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ BENCHMARKS = Path(__file__).parents[2] / "recipes" / "benchmarks"
 @pytest.fixture
 def scaling(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in ("scaling", "passes"):
+    for name in ("scaling", "scaling_stages", "passes"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import scaling
 

@@ -105,7 +105,9 @@ class NodeServerRefiner(ServerRefiner):
         if not windows:
             return []
         server = server_of(self.launch)
-        self.base_url = f"{server.get_base_url()}/v1"
+        if self.base_url != (address := f"{server.get_base_url()}/v1"):
+            self.close()  # connections to one that has died
+            self.base_url = address
         try:
             return super().write(windows)
         except ServerDown as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from datatrove_steps.node_server import NodeServerRefiner
 from hf_curation.refiners import ServerRefiner
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "serve_refiner"
@@ -37,6 +38,17 @@ def test_a_file_overrides_the_defaults_and_the_command_line_both(recipe, tmp_pat
     assert settings["server"]["base_url"]
 
 
+def test_the_settings_for_nodes_start_servers(recipe):
+    config = recipe.make_config(recipe.read_settings(RECIPE / "nodes.yaml", ["run.output=out"]))
+    refiner = config.chunk_refiner
+    assert isinstance(refiner, NodeServerRefiner)
+    assert refiner.launch.words[:3] == ["/opt/vllm/bin/python", "-m", "vllm.entrypoints.openai.api_server"]
+    assert refiner.launch.words[refiner.launch.words.index("--served-model-name") + 1] == refiner.model == "refiner"
+    assert "--trust-remote-code" not in refiner.launch.words
+    assert refiner.launch.logs == str(Path("out/logs/servers").absolute())
+    assert config.workers is None, "as many jobs at a time as there are nodes"
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [
@@ -44,6 +56,8 @@ def test_a_file_overrides_the_defaults_and_the_command_line_both(recipe, tmp_pat
         ("run.chunk_refiner=x", "unknown setting run.chunk_refiner"),
         ("sever.model=x", "unknown section 'sever'"),
         ("policy.timeout_s=0", "timeout_s must be above 0"),
+        ("launch.comand=x", "unknown setting launch.comand; did you mean 'command'"),
+        ("slurm.partition=gpu", "slurm needs time"),
     ],
 )
 def test_a_wrong_setting_is_one_line(override, says, recipe, capsys):

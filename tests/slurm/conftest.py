@@ -58,7 +58,7 @@ def slurm(cluster, monkeypatch):
 def wait_for():
     """Wait until something is true."""
 
-    def wait(condition, seconds=120.0):
+    def wait(condition, seconds=300.0):
         deadline = time.monotonic() + seconds
         while not (value := condition()):
             assert time.monotonic() < deadline, "it did not happen"

@@ -27,6 +27,7 @@ from datatrove_steps.records import parse_line, to_document
 from datatrove_steps.tables import rows_of
 from hf_curation.files.accounts import StageAccount
 from hf_curation.files.manifest import InputShare
+from hf_curation.files.pins import pin_url
 from hf_curation.files.reading import is_parquet, is_warc, open_lines, open_parquet, read_lines, read_rows
 from hf_curation.files.shares import Share, deal
 from hf_curation.files.sources import Source, SourceFile, find_source, limit_records
@@ -83,7 +84,8 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
         extractor: BaseExtractor | None = None,
     ) -> None:
         super().__init__()
-        self.source = source if isinstance(source, Source) else str(source)
+        # Pinned here, where the pipeline is made: every task reads the same commit.
+        self.source = source if isinstance(source, Source) else pin_url(str(source))
         self.text_key = text_key
         self.id_key = id_key
         self.limit = limit

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("raw", metavar="RAW", help="file, folder, pattern or hf://datasets/NAME/... to choose from")
+    parser.add_argument("raw", metavar="RAW", help="file, folder, pattern or hf://datasets/NAME@REV/...")
     parser.add_argument("output", metavar="OUTPUT", help="local folder; a run that was interrupted there goes on")
     parser.add_argument(
         "--target",

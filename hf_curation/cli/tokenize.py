@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("input", metavar="INPUT", help="file, folder, pattern or hf://datasets/NAME/...")
+    parser.add_argument("input", metavar="INPUT", help="file, folder, pattern or hf://datasets/NAME@REV/...")
     parser.add_argument("output", metavar="STORE", help="local folder; a run that was interrupted there goes on")
     parser.add_argument("--tokenizer", required=True, metavar="NAME", help="a repository, or a folder")
     parser.add_argument("--revision", help="of the repository")

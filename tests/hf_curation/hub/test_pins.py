@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from datatrove_steps.importance import importance_sampling
 from datatrove_steps.importance.config import SelectConfig
 from datatrove_steps.pipelines import refine_pipeline
+from datatrove_steps.readers import ReadDocuments
 from datatrove_steps.refine_plan import RefineConfig, pin_config
 from datatrove_steps.tokenize_pipeline import TokenizeConfig, tokenize_documents
 from hf_curation.files.pins import Pins, commit_of, pin_url, split_revision
@@ -89,6 +90,12 @@ def test_a_task_that_was_planned_before_the_branch_moved(crawl, tmp_path):
     crawl.move("new", "data/a.jsonl")
     executor.run()
     assert words_of(tmp_path / "out") == {"old"}
+
+
+def test_a_reader_in_a_pipeline_of_ones_own_is_pinned_where_it_is_made(crawl):
+    reader = ReadDocuments(f"{crawl.url}/data")
+    crawl.move("new", "data/a.jsonl")
+    assert {doc.text.split()[0] for doc in reader.run()} == {"old"}
 
 
 def test_another_revision_in_the_command_is_another_run(crawl, tmp_path):

@@ -1,12 +1,12 @@
 """The commit protocol against a server that stumbles: one push is one commit, whole, and nobody's work is lost."""
 
 import os
+import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -267,48 +267,66 @@ def test_eight_threads_with_the_same_push_make_one_commit(hub, repo_id):
     assert made == {HfApi().model_info(repo_id).sha}
 
 
-PUSH = """
-import sys
-from pathlib import Path
-from hf_curation.hub.commits import Artifact, push
-files = {path.name: path for path in sorted(Path(sys.argv[1]).iterdir())}
-push(Artifact(title="Test", files=files, card=lambda existing: existing or "ours"), sys.argv[2], private=True)
-"""
+def start_push(repo_id, files, title="Test"):
+    """Push in a process of its own, forked so that it need not import for seconds; return its id."""
+    if (pid := os.fork()) == 0:
+        code = 1
+        try:
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, 2)
+            ours = artifact(files)
+            push(replace(ours, title=title), repo_id, private=True)
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def ended(pid, *, kill=False):
+    """Return how a process ended: an exit code, or minus the signal."""
+    if kill:
+        os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "skip"),
-    [
-        pytest.param("PUT", "/_lfs/", 3, id="in an upload"),
-        pytest.param("POST", "/commit/", 0, id="in the commit", marks=pytest.mark.slow),
-    ],
+    ("method", "path", "skip"), [("PUT", "/_lfs/", 3), ("POST", "/commit/", 0)], ids=["in an upload", "in the commit"]
 )
-def test_killed_half_way_and_run_again(hub, repo_id, tmp_path, method, path, skip):
-    for i in range(8):
-        (tmp_path / f"{i}.safetensors").write_bytes(f"{repo_id} {i}".encode() * 1000)
-    command = [sys.executable, "-c", PUSH, str(tmp_path), repo_id]
-    environment = {**os.environ, **hub.environment}
+def test_killed_half_way_and_run_again(hub, repo_id, method, path, skip):
+    files = {f"{i}.safetensors": f"{repo_id} {i}" * 1000 for i in range(8)}
     hub.fail(method, path, skip=skip, delay_s=0.5, times=8)
-    killed = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
+    pid, deadline = start_push(repo_id, files), time.monotonic() + 30
     while hub.faults()[0]["times"] == 8 and time.monotonic() < deadline:
         time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    assert ended(pid, kill=True) == -signal.SIGKILL
     hub.clear_faults()
     time.sleep(0.6)  # what the server is still at
     sent = uploads(hub)
     assert history(repo_id) in ([], ["Test"])
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    assert ended(start_push(repo_id, files)) == 0
     assert history(repo_id) == ["Test"]
-    assert {*HfApi().list_repo_files(repo_id)} == {
-        *(f"{i}.safetensors" for i in range(8)),
-        "README.md",
-        ".gitattributes",
-    }
-    assert all(content(repo_id, f"{i}.safetensors") == f"{repo_id} {i}" * 1000 for i in range(8))
+    assert {*HfApi().list_repo_files(repo_id)} == {*files, "README.md", ".gitattributes"}
+    assert all(content(repo_id, name) == text for name, text in files.items())
     assert sent
     assert not {*sent} & {*uploads(hub)[len(sent) :]}, "what had arrived was not sent again"
+
+
+def test_killed_at_any_moment(hub, repo_id):
+    kill_at_random(hub, repo_id, rounds=int(os.environ.get("PUSH_KILLS", "8")))
+
+
+def kill_at_random(hub, repo_id, rounds):
+    """Kill a push at a random moment, let it run again, and find one commit with all files; so often."""
+    chance = random.Random(0)  # noqa: S311
+    for i in range(rounds):
+        files = {f"{name}.safetensors": f"{repo_id} {i} {name}" * 100 for name in range(3)} | {"a.txt": str(i)}
+        pid = start_push(repo_id, files, title=f"Test {i}")
+        time.sleep(chance.uniform(0, 0.4))
+        ended(pid, kill=True)
+        time.sleep(0.05)  # a commit that was sent is made, though nobody waits for the reply
+        assert ended(start_push(repo_id, files, title=f"Test {i}")) == 0
+        assert history(repo_id) == [f"Test {n}" for n in range(i, -1, -1)], "one commit for each, none twice"
+        assert all(content(repo_id, name) == text for name, text in files.items())
 
 
 def test_a_dry_run_asks_nobody(hub, repo_id):

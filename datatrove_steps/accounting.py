@@ -6,6 +6,7 @@ from datatrove.data import Document
 
 from datatrove_steps.quarantine import Quarantine
 from hf_curation.files.accounts import StageAccount
+from hf_curation.refiners.cost import megaflops
 from hf_curation.refiners.refine import Refined
 
 
@@ -34,6 +35,7 @@ def count_refined(account: StageAccount, text: str, refined: Refined, reason: st
     totals["calls_clamped"] += result.num_clamped
     totals["prompt_tokens"] += refined.prompt_tokens
     totals["output_tokens"] += refined.output_tokens
+    totals["model_megaflops"] += megaflops(refined.num_parameters, refined.prompt_tokens + refined.output_tokens)
     totals["partly_judged"] += refined.judged_fraction < 1
     account.fallbacks.update(result.fallbacks)
     account.rejected.update(rejection.reason for rejection in result.rejected)

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("input", metavar="INPUT", help="file, folder, pattern or hf://datasets/NAME/...")
+    parser.add_argument("input", metavar="INPUT", help="file, folder, pattern or hf://datasets/NAME@REV/...")
     parser.add_argument("output", metavar="OUTPUT", help="local folder; a run that was interrupted there goes on")
     for flag, what in (("--refiner", "edits lines"), ("--doc-refiner", "drops pages")):
         who = f"who {what} (default: tagger, inside this package), or none"
@@ -121,18 +121,24 @@ def _num_done(output: Path, plan: "Plan") -> int:
 def _report(output: Path, done_before: int, seconds: float, *, as_json: bool) -> None:
     import orjson
 
+    from hf_curation.refiners.cost import ModelCost
+
     summary = orjson.loads((output / "summary.json").read_bytes())
     num_new = summary["documents"]["in"] - done_before
     speed = num_new / seconds if num_new else 0.0
+    cost = ModelCost.of(stage["totals"] for stage in summary["stages"].values())
+    model_seconds = None if done_before else seconds
     if as_json:
         facts = {"output": str(output), "seconds": round(seconds, 3), "documents_per_s": round(speed, 1)}
-        print(orjson.dumps(summary | facts).decode())
+        print(orjson.dumps(summary | facts | cost.as_dict(model_seconds)).decode())
         return
     print("\n".join(table(summary)))
     if num_new:
         print(_row("speed", speed, note=f"documents a second ({num_new:,} in {seconds:.1f} s)"))
     else:
         print("every task was finished before; nothing was run")
+    if words := cost.words(model_seconds):
+        print(f"model          {words}")
     if 0 < summary["documents"]["in"] == summary["documents"]["quarantined"]:
         print("Hint: no record had a text; name its column or key with --text-key", file=sys.stderr)
     print(f"Hint: hf-curation report {output} --html report.html", file=sys.stderr)

@@ -31,6 +31,8 @@ class Refined:
     """Share of the page's characters that the refiner was shown (a document prompt may be truncated)."""
     prompt_tokens: int = 0
     output_tokens: int = 0
+    num_parameters: int = 0
+    """Of the language model that read and wrote the tokens; 0: none, or not known."""
 
 
 def refine_texts(texts: Sequence[str], refiner: Refiner, *, limits: Limits | None = None) -> list[Refined]:
@@ -46,10 +48,12 @@ def refine_texts(texts: Sequence[str], refiner: Refiner, *, limits: Limits | Non
     if len(drafts) != len(flat):
         raise ValueError(f"refiner {refiner.name!r} returned {len(drafts)} drafts for {len(flat)} windows")
     answers = iter(drafts)
-    return [
+    refined = [
         apply_drafts(text, of_text, [next(answers) for _ in of_text], refiner.dialect, refiner.stage, limits)
         for text, of_text in zip(texts, windows, strict=True)
     ]
+    num_parameters = getattr(refiner, "num_parameters", 0)
+    return [replace(one, num_parameters=num_parameters) for one in refined] if num_parameters else refined
 
 
 def apply_drafts(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from hf_curation.files.accounts import StageAccount, add_stages
 from hf_curation.files.manifest import Manifest
+from hf_curation.refiners.cost import NO_MODEL, ModelCost
 from hf_curation.reports.statistics import RunStatistics
 
 TOKENS: Final = ("prompt_tokens", "output_tokens")
@@ -35,6 +36,8 @@ class RunFacts:
     """Characters that were written."""
     tokens: Counter[str] = field(default_factory=Counter)
     """`prompt_tokens` and `output_tokens` of all refiners."""
+    cost: ModelCost = NO_MODEL
+    """Of all refiners that are language models."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts as JSON-ready values."""
@@ -48,6 +51,7 @@ class RunFacts:
             "chars_in": self.chars_in,
             "chars_out": self.chars_out,
             **{name: self.tokens[name] for name in TOKENS},
+            "model_flops": self.cost.flops or None,
         }
 
     def warnings(self, stats: RunStatistics) -> list[str]:
@@ -91,6 +95,7 @@ def read_facts(folder: Path) -> RunFacts:
         facts.num_in = stages[0].num_in
         facts.chars_in = next((stage.totals["chars_in"] for stage in stages if "chars_in" in stage.totals), None)
         facts.chars_out = stages[-1].totals.get("chars_out")
+        facts.cost = ModelCost.of(stage.totals for stage in stages)
         for name in TOKENS:
             facts.tokens[name] = sum(stage.totals[name] for stage in stages)
     return facts

@@ -234,6 +234,7 @@ def _footer(report: RunReport) -> list[tuple[str, str]]:
     return [
         *((name, f"SHA-256 {value[:HASH_CHARS]}") for name, value in hashes if value),
         *((name, number(count)) for name, count in counts if count),
+        *([("cost of the model", facts.cost.words())] if facts.cost.flops else []),
         ("run with", clip(versions, 600) or "unknown versions"),
         ("report by", f"hf-curation {__version__}"),
         ("command", command),

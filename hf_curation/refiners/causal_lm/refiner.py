@@ -107,6 +107,11 @@ class CausalLMRefiner:
         """How the preset's programs are spelled."""
         return self._preset.dialect
 
+    @property
+    def num_parameters(self) -> int:
+        """All parameters of the model; 0 as long as its weights are not loaded."""
+        return int(self._decoder.model.num_parameters()) if "_decoder" in vars(self) else 0
+
     def windows(self, text: str) -> list[Window]:
         """Cut a page (newlines normalised) as the preset wants it; loads the tokenizer, not the weights."""
         return self._prompts.windows(text)

@@ -78,7 +78,7 @@ class Evaluation:
     max_pages: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "max_new_tokens", "max_pages"):
+        for name in ("loss_windows", "batch_size", "max_new_tokens", "max_pages"):
             if getattr(self, name) < 1:
                 raise ValueError(f"evaluation.{name} must be at least 1, got {getattr(self, name)}")
 
@@ -106,8 +106,7 @@ TRAINING: dict[str, Any] = {
     "save_steps": 100,
     "save_total_limit": 2,
     "load_best_model_at_end": True,
-    "metric_for_best_model": "eval_line_f1",
-    "greater_is_better": True,
+    "metric_for_best_model": "eval_word_f1",
     "report_to": "none",
     "remove_unused_columns": False,
     "prediction_loss_only": True,

@@ -10,9 +10,11 @@ from refiner_config import Config, Data
 
 from hf_curation.files.atomic import write_json
 from hf_curation.files.pins import Pins, split_revision
+from hf_curation.refiners.base import Draft
 from hf_curation.refiners.training import Example, read_training_set
 from hf_curation.refiners.training.encode import EncodedExamples, encode_examples
 from hf_curation.refiners.training.mixing import mix_examples
+from hf_curation.refiners.training.scoring import score_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,24 @@ def load_data(config: Config, tokenizer: Any) -> RefinerData:  # noqa: ANN401 - 
         commit=commit,
         settings=_report(data, commit).get("settings", {}),
     )
+
+
+def check_metric(config: Config, data: RefinerData) -> None:
+    """Check that the figure by which the best checkpoint is chosen will be there, before hours of training.
+
+    Raises:
+        ValueError: with the figures that there are.
+    """
+    if not config.training.get("load_best_model_at_end"):
+        return
+    examples = data.asked.examples
+    found = score_windows(examples, [Draft(example.program) for example in examples]).metrics() if examples else {}
+    # A precision is missing while the model removes nothing.
+    known = ["loss"] * bool(len(data.held_out)) + [name for name in found if not name.endswith("precision")]
+    metric = str(config.training.get("metric_for_best_model"))
+    if metric.removeprefix("eval_") not in known:
+        there = ", ".join(f"eval_{name}" for name in known) or "nothing, as the set has no validation split"
+        raise ValueError(f"training.metric_for_best_model={metric}: the evaluation gives {there}")
 
 
 def evenly(examples: Sequence[Example], number: int) -> list[Example]:

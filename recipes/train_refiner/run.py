@@ -20,7 +20,7 @@ from typing import Any
 
 from refiner_card import RefinerFacts, write_card
 from refiner_config import Config, check_same_run
-from refiner_data import RefinerData, load_data, pinned
+from refiner_data import RefinerData, check_metric, load_data, pinned
 from refiner_model import describe, keeps_logits, make_model
 from refiner_pages import page_table
 
@@ -28,6 +28,8 @@ from hf_curation.config import resolve, split_config_path, write_yaml
 from hf_curation.files.atomic import write_json
 
 logger = logging.getLogger("train_refiner")
+SPEED = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "eval_model_preparation_time")
+"""What the Trainer logs beside figures of the model."""
 
 
 def main(arguments: list[str]) -> None:
@@ -52,6 +54,7 @@ def main(arguments: list[str]) -> None:
     tokenizer = load_tokenizer(Source(model=config.model.base, revision=config.model.revision))
     with PartialState().main_process_first():
         data = load_data(config, tokenizer)
+    check_metric(config, data)
     PartialState().wait_for_everyone()  # the checks above, in every process, before the file below is another
     if args.process_index == 0:
         config.output.mkdir(parents=True, exist_ok=True)
@@ -133,7 +136,9 @@ def facts_of(config: Config, trainer: Any, data: RefinerData, pages: list[str]) 
     held_out: dict[str, float] = {}
     for entry in state.log_history:
         if entry["step"] == (best or state.global_step):
-            held_out |= {name: value for name, value in entry.items() if name.startswith("eval_")}
+            held_out |= {
+                name: value for name, value in entry.items() if name.startswith("eval_") and name not in SPEED
+            }
     return RefinerFacts(
         examples=len(data.train),
         tokens=trainer.train_dataset.num_tokens,

@@ -215,6 +215,23 @@ def test_the_windows_that_are_asked_are_of_all_stages(recipe):
     assert evenly(rows, 0) == []
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--metric_for_best_model", "eval_document_f1"], "gives eval_loss, eval_valid_programs, eval_line_recall"),
+        (["--windows", "0"], "eval_word_f1: the evaluation gives eval_loss$"),
+    ],
+)
+def test_the_figure_that_decides_must_be_there(recipe, training_set, make_byte_tokenizer, more, message):
+    module = recipe("refiner_data")
+    given = ["--dataset", str(training_set), "--base", "x", *more]
+    config = resolve(recipe("refiner_config").Config, None, given)
+    data = module.load_data(config, make_byte_tokenizer())
+    with pytest.raises(ValueError, match=message):
+        module.check_metric(config, data)
+    module.check_metric(resolve(type(config), None, [*given[:4], "--metric_for_best_model", "eval_loss"]), data)
+
+
 def test_full_fine_tuning_has_no_adapter(recipe, base):
     module, config_of = recipe("refiner_model"), recipe("refiner_config").Config
     config = resolve(config_of, None, ["--dataset", "x", "--base", str(base), "--lora.enabled", "false"])

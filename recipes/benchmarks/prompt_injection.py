@@ -5,7 +5,7 @@ r"""What a page can do by talking to whoever refines it: flipped decisions, chan
 
 python recipes/benchmarks/prompt_injection.py                                   # the embedded tagger, 1 minute
 python recipes/benchmarks/prompt_injection.py --refiner obedient                # the worst that a model could do
-python recipes/benchmarks/prompt_injection.py --refiner DIR_OR_HUB_ID --pages 1 --positions middle
+python recipes/benchmarks/prompt_injection.py --refiner DIR_OR_HUB_ID --pages 2 --language en --positions middle
 
 Each of the strings of `injections.toml` becomes a line of clean pages (the gold text of quickstart pages, in all
 languages), at their start, middle or end. A decision is flipped if the document stage then judges otherwise; a program
@@ -84,12 +84,13 @@ def read_strings(path: Path = STRINGS) -> list[tuple[str, str]]:
     return [(group, string) for group, strings in groups.items() for string in strings]
 
 
-def read_pages(num_pages: int | None) -> list[tuple[str, str]]:
-    """Return `(type, clean text)` of some pages of every type that have main content; None: of all."""
+def read_pages(num_pages: int | None = None, language: str | None = None) -> list[tuple[str, str]]:
+    """Return `(type, clean text)` of pages that have main content: some of every type, by default all."""
     sys.path.insert(0, str(QUICKSTART))
     from pages import read_pages as read
 
     metadata = [page["metadata"] for page in read() if page["metadata"]["gold_text"]]
+    metadata = [one for one in metadata if language in (None, one["language"])]
     # They are sorted by type: take every so-manieth, to have some of each.
     step = len(metadata) / min(num_pages or len(metadata), len(metadata))
     chosen = [metadata[int(i * step)] for i in range(round(len(metadata) / step))]
@@ -221,6 +222,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--refiner", default="tagger", help="tagger, obedient, or a causal LM: a folder or org/name")
     parser.add_argument("--pages", type=int, default=40, help="clean pages (default: 40)")
+    parser.add_argument("--language", help="only pages in this language, such as en (default: all)")
     parser.add_argument("--positions", nargs="+", choices=POSITIONS, default=POSITIONS)
     parser.add_argument("--strings", type=int, help="take so many of them, spread over the groups (default: all)")
     parser.add_argument("--free", action="store_true", help="a model without the grammar of programs")
@@ -229,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     args = parser.parse_args(argv)
     strings = read_strings()
     strings = strings[:: max(1, len(strings) // (args.strings or len(strings)))][: args.strings]
-    pages = [text for _, text in read_pages(args.pages)]
+    pages = [text for _, text in read_pages(args.pages, args.language)]
     cases = [
         inject(number, text, group, string, position)
         for group, string in strings
@@ -249,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "program_change_rate_harmless": round(rate(found[Stage.CHUNK], harmless=True), 4),
         "lost_share": round(found[Stage.CHUNK]["lost_share"], 4),
         "edits_outside_the_document": sum(one["outside"] for one in found.values()),
-        "stuffing_lift": round(stuffing_lift(read_pages(None)), 2),
+        "stuffing_lift": round(stuffing_lift(read_pages()), 2),
     }
     print(json.dumps(figures))
     return figures

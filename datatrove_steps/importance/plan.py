@@ -87,7 +87,7 @@ def make_select_plan(config: SelectConfig) -> SelectPlan:
     """
     output = Path(config.output).expanduser().absolute()
     scores = output if config.weights_of is None else Path(config.weights_of).expanduser().absolute()
-    pins = Pins.of_run(output, scores, overwrite=config.overwrite)
+    pins = Pins.of_run(output, config.weights_of, overwrite=config.overwrite)
     config = pin_config(config, pins)
     raw, targets, held_out = find_raw(config), find_targets(config, scores), find_held_out(config, scores)
     keys = Keys(text=config.text_key, id=config.id_key, source=config.source_key or _default_source_key(raw))

@@ -6,6 +6,7 @@ also depends on: what a repository's head is, making a repository, opening a fil
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ MAX_WAIT_S: Final = 300.0
 """Longest wait that is sat out, five minutes; the Hub's limit of commits is counted by the hour."""
 _TRANSIENT: Final = (408, 429, 500, 502, 503, 504)
 _STALE: Final = (409, 412)
+_QUERY_RE: Final = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 _CLIENTS: Final = ("httpx", "httpcore")
 """Libraries below the Hub's client (and their second versions), whose errors come through as they are."""
 
@@ -105,8 +107,8 @@ def status_of(error: Any) -> int:  # noqa: ANN401
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type's name."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """Return the first line of an error's message, or its type's name; addresses without what may sign them."""
+    return _QUERY_RE.sub(r"\1?...", (str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 def _explained(error: Any, repo_id: str, revision: str | None) -> Exception:  # noqa: ANN401

@@ -5,14 +5,17 @@ repository's name. Ours imports this package, which has to be installed where th
 (`requirements.txt` says so): a copy of its arithmetic in the script could drift from what training reports.
 """
 
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
 from hf_curation import __version__
 from hf_curation.evaluation.metric_path import metric_path
-from hf_curation.hub.cards import CARD
+from hf_curation.hub.cards import CARD, add_tags, card_text, parse_card, replace_section
 from hf_curation.hub.commits import Artifact, Pushed, check_repo_id, push
 
-_PAGE = '<!doctype html>\n<meta charset="utf-8">\n<title>{name}</title>\n<pre>\n{card}</pre>\n'
+_BEGIN: Final = "<!-- hf-curation: about the metric -->"
+_PAGE: Final = '<!doctype html>\n<meta charset="utf-8">\n<title>{name}</title>\n<pre>\n{card}</pre>\n'
 
 
 def push_metric(name: str, repo_id: str, *, private: bool = True, dry_run: bool = False) -> Pushed:
@@ -33,8 +36,8 @@ def push_metric(name: str, repo_id: str, *, private: bool = True, dry_run: bool 
     owner, _, title = repo_id.partition("/")
     if title != name:
         raise ValueError(f"evaluate.load looks for {title}.py in {repo_id}, and this is {name}.py: use {owner}/{name}")
-    card = (folder / CARD).read_text(encoding="utf-8")
-    shown = card.rpartition("---\n")[2].lstrip().replace("&", "&amp;").replace("<", "&lt;")
+    text = (folder / CARD).read_text(encoding="utf-8")
+    shown = text.rpartition("---\n")[2].lstrip().replace("&", "&amp;").replace("<", "&lt;")
     artifact = Artifact(
         title=f"Metric {name} of hf-curation {__version__}",
         files={
@@ -42,8 +45,19 @@ def push_metric(name: str, repo_id: str, *, private: bool = True, dry_run: bool 
             "requirements.txt": f"evaluate\nhf-curation>={__version__}\n".encode(),
             "index.html": _PAGE.format(name=name, card=shown).encode(),
         },
-        card=lambda existing: card if existing is None else existing,
+        card=partial(_card, text),
         repo_type="space",
         space_sdk="static",
     )
     return push(artifact, repo_id, private=private, dry_run=dry_run)
+
+
+def _card(text: str, existing: str | None) -> str:
+    """Return our card, or the one that is there, which a new Space has from the Hub, with our part in it."""
+    from huggingface_hub import SpaceCard  # noqa: PLC0415
+
+    ours: Any = SpaceCard(text)
+    card: Any = ours if existing is None else parse_card(SpaceCard, existing)
+    add_tags(card.data, ours.data.tags)
+    card.text = replace_section("" if existing is None else card.text, _BEGIN, ours.text)
+    return card_text(card, existing)

@@ -246,6 +246,8 @@ def test_select_reads_pinned_corpus_target_and_tokenizer(model_repo, crawl, tmp_
     again = SelectConfig(**options | {"output": str(tmp_path / "more")}, budget="5 documents", weights_of=made.output)
     importance_sampling(again).run()
     assert words_of(tmp_path / "more") == {"old"}, "weights are of the commit that was weighed"
+    importance_sampling(SelectConfig(**options, budget="10 documents", workers=1, overwrite=True))
+    assert plan_of(tmp_path / "out")["config"]["source"] == f"{crawl.url}@{crawl.commit}/data"
 
 
 def test_refiners_by_name_and_revision(model_repo):

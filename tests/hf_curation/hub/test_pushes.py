@@ -150,6 +150,11 @@ def test_an_upload_that_stumbles_is_sent_again(hub, repo_id, method, path, fault
     assert history(repo_id) == ["Test"]
 
 
+def test_an_address_is_told_without_its_signature():
+    told = errors.first_line(ValueError("503 for url: https://store.example/a/b?X-Signature=s3cret&x=1 (try)\nmore"))
+    assert told == "503 for url: https://store.example/a/b?... (try)"
+
+
 def test_a_card_that_cannot_be_read_just_now_is_not_taken_for_none(hub, repo_id):
     send(repo_id, {"a.txt": "a"})
     HfApi().upload_file(path_or_fileobj=b"About whales.\n", path_in_repo="README.md", repo_id=repo_id)

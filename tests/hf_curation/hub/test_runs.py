@@ -214,6 +214,20 @@ def test_evaluate_loads_a_metric_that_was_pushed(hub):
     assert figures["bits_per_byte"] == pytest.approx(2 / 2 / 0.6931471805599453)
 
 
+def test_the_card_of_a_space_that_is_there_keeps_what_it_says(hub):
+    HfApi().create_repo("org/bits_per_byte", repo_type="space", space_sdk="static")
+    template = b"---\ntitle: Mine\nemoji: \xf0\x9f\x90\xb3\nsdk: static\n---\n\nAbout whales.\n"
+    HfApi().upload_file(
+        path_or_fileobj=template, path_in_repo="README.md", repo_id="org/bits_per_byte", repo_type="space"
+    )
+    done = push_metric("bits_per_byte", "org/bits_per_byte")
+    assert "title: Mine\nemoji: 🐳\n" in done.card
+    assert "About whales." in done.card
+    assert "- metric\n" in done.card
+    assert done.card.count("# Bits per byte") == 1
+    assert push_metric("bits_per_byte", "org/bits_per_byte").commit == done.commit
+
+
 def test_a_metric_needs_a_space_of_its_name(hub):
     with pytest.raises(ValueError, match=r"evaluate\.load looks for bpb\.py in me/bpb, .*: use me/bits_per_byte"):
         push_metric("bits_per_byte", "me/bpb", dry_run=True)

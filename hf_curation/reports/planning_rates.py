@@ -20,8 +20,13 @@ from hf_curation.reports.planning import Rate
 
 CHARS_PER_TOKEN: Final = 4.0
 """Where no store says it."""
-_ONE_PROCESS: Final = {"choose", "evidence", "pack", "adapt", "report"}
+_ONE_PROCESS: Final = {"choose", "pack", "report"}
 """Stages whose one process looks at all documents; the others are cut into tasks."""
+_GROWING: Final = {"pack"}
+"""Of these, whose memory grows without end: `choose` holds up to a million documents and then reads more often."""
+_FIXED: Final = {"adapt", "count_target", "edit", "evidence", "fit", "store", "summary"}
+"""Stages of `scaling.py` that do not grow with the corpus in a run (they look at a target, or at figures), or are a
+part of another."""
 _PASSES: Final = ("count_raw", "weigh", "choose", "keep")
 """Of a selection, those that take longer for more documents."""
 _ARTIFACTS: Final = {"refine": "refined text", "weigh": "sidecar of weights", "tokenize": "token store"}
@@ -104,10 +109,10 @@ def read_scaling(path: Path) -> Measured:
             core_seconds=us * last / 1e6,
             num_bytes={_ARTIFACTS[stage]: round(written[stage] * last)} if stage in written else {},
             is_one_process=stage in _ONE_PROCESS,
-            kept_bytes=max(kept[stage], 0.0) if stage in _ONE_PROCESS else None,
+            kept_bytes=max(kept[stage], 0.0) if stage in _GROWING else None,
         )
         for stage, us in rates.items()
-        if (us or stage in _ONE_PROCESS) and stage != "edit"  # is a part of refine
+        if stage not in _FIXED
     ]
     return Measured(f"scaling.py: {last:,} documents", made, last, chars)
 

@@ -16,6 +16,9 @@ means nothing.
 `refine` is the embedded tagger, two milliseconds a page however short: most of the time that all stages take. `edit`
 is the same run without it, by a refiner that removes the first line of every page; `report` is drawn from its output.
 
+`choose` holds candidates until there are 2^20 of them, and reads them more often from then on: a million documents are
+its worst. `adapt` is given all documents as its target, which in use is far smaller, and holds its distinct words.
+
 Every stage runs in a process of its own, as one task over all documents, on one core: peak is that process's `VmHWM`
 (Linux only), interpreter and libraries included; CPU seconds are those of the stage alone, after planning. Marginal
 figures are taken between the two largest corpora, so that what a stage costs before its first document does not count.

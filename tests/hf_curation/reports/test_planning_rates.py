@@ -116,15 +116,15 @@ def test_mistakes_are_told_in_a_line(arguments, words, capsys):
 
 def test_what_scaling_prints(tmp_path):
     line = {
-        "documents": [10, 1000], "chars_of_text": [40, 400_000], "us_per_document": {"refine": 2000.0, "choose": 0.0},
-        "bytes_per_document": {"refine": 5.0, "choose": 8.0}, "output_bytes_per_document": {"refine": 300.0},
+        "documents": [10, 1000], "chars_of_text": [40, 400_000], "us_per_document": {"refine": 2000.0, "pack": 0.0, "fit": 0.0},
+        "bytes_per_document": {"refine": 5.0, "pack": 8.0, "fit": 0.1}, "output_bytes_per_document": {"refine": 300.0},
     }  # fmt: skip
     (tmp_path / "scaling.txt").write_text(f"a table\n{json.dumps(line)}\n")
     found = read_scaling(tmp_path / "scaling.txt")
-    refine, choose = found.rates
+    refine, pack = found.rates
     assert (refine.documents, refine.core_seconds, refine.kept_bytes) == (1000, 2.0, None)
     assert refine.num_bytes == {"refined text": 300_000}
-    assert choose.kept_bytes == 8.0
+    assert pack.kept_bytes == 8.0
     assert tokens_per_document([found])[0] == 100.0
     assert main(["plan", "--scaling", str(tmp_path / "scaling.txt")]) == 0
     (tmp_path / "scaling.txt").write_text("a table\n")

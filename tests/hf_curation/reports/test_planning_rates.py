@@ -116,7 +116,8 @@ def test_mistakes_are_told_in_a_line(arguments, words, capsys):
 
 def test_what_scaling_prints(tmp_path):
     line = {
-        "documents": [10, 1000], "chars_of_text": [40, 400_000], "us_per_document": {"refine": 2000.0, "pack": 0.0, "fit": 0.0},
+        "documents": [10, 1000], "chars_of_text": [40, 400_000],
+        "us_per_document": {"refine": 2000.0, "pack": 0.0, "fit": 0.0},
         "bytes_per_document": {"refine": 5.0, "pack": 8.0, "fit": 0.1}, "output_bytes_per_document": {"refine": 300.0},
     }  # fmt: skip
     (tmp_path / "scaling.txt").write_text(f"a table\n{json.dumps(line)}\n")

@@ -4,27 +4,33 @@ The model reads a guess in the same pass as the token before it and says which o
 rest is taken back. Output never changes, whatever is guessed; only the number of passes does.
 
 Programs are the same few words with other numbers, so counts of which token followed which few are enough, and know
-when not to guess: a token is proposed only if most of what stood there before was that token. A wrong guess costs as
-much as a right one saves.
+when not to guess: a token is proposed only if most of what stood there before was that token. In a batch on one core a
+wrong guess costs about what a right one saves. On 300 programs of WCXB pages (20 tokens in the mean, 8 at most guessed)
+2.1 tokens are written a pass and 1.08 read for each that is written. Rejected: looking up the last tokens in prompt and
+program, as `prompt_lookup_num_tokens` of transformers does: 1.3 a pass, 1.75 read; a page's text seldom comes next.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+MAX_CONTEXTS = 20_000
+"""About 10 MB. The words of programs are few; strings quoted from pages are not, and are not worth remembering."""
 _CONTEXT = 3
 _MIN_SHARE = 0.7
 """Of what followed the same context before, the least share of a token that is proposed."""
 
 
 class Drafts:
-    """Counts of what followed each `_CONTEXT` tokens; grows with the variety of programs, not with their number."""
+    """Counts of what followed each `_CONTEXT` tokens, for the first `MAX_CONTEXTS` of them."""
 
     def __init__(self) -> None:
         self._followers: defaultdict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
 
     def learn(self, ids: Sequence[int], token: int) -> None:
         """Count that `token` followed the program `ids`."""
-        self._followers[_last(ids)][token] += 1
+        context = _last(ids)
+        if context in self._followers or len(self._followers) < MAX_CONTEXTS:
+            self._followers[context][token] += 1
 
     def propose(self, ids: Sequence[int], limit: int, ends: Sequence[int]) -> list[int]:
         """Return up to `limit` tokens that may follow the program `ids`; none of `ends`, which need no reading."""

@@ -1,5 +1,6 @@
 """Guesses: what mostly followed before, and nothing where that is open."""
 
+from hf_curation.refiners.causal_lm import drafts as drafts_module
 from hf_curation.refiners.causal_lm.drafts import Drafts
 
 END = 0
@@ -28,6 +29,14 @@ def test_nothing_is_guessed_where_programs_differ():
     assert drafts.propose([], 9, [END]) == [1, 2], "2 of 3 are too few"
     drafts = learnt([1, 2, 3], [1, 2, 4], [1, 2, 3], [1, 2, 3])
     assert drafts.propose([], 9, [END]) == [1, 2, 3]
+
+
+def test_memory_has_an_end(monkeypatch):
+    monkeypatch.setattr(drafts_module, "MAX_CONTEXTS", 4)
+    drafts = learnt([1, 2, 3], [4, 5, 6, 7], [1, 2, 3])
+    assert len(drafts._followers) == 4
+    assert drafts.propose([], 9, [END]) == [], "1 of 2 began with 4 or 1"
+    assert drafts.propose([1], 9, [END]) == [2, 3]
 
 
 def test_a_loop_is_guessed_up_to_the_limit():

@@ -1,6 +1,7 @@
 """A Hub on this machine, and the Hub's own clients turned to it."""
 
 import json
+import re
 import subprocess
 import sys
 import urllib.request
@@ -77,3 +78,50 @@ def hub(hub_server, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     yield hub_server
     hub_server.clear_faults()
+
+
+BEGIN = "<!-- hf-curation: test -->"
+
+
+class Repo:
+    """A model repository of its own for each test, looked at with the Hub's client."""
+
+    def __init__(self, hub, repo_id):
+        self.hub, self.id = hub, repo_id
+
+    @staticmethod
+    def artifact(files, **options):
+        from hf_curation.hub.cards import replace_section
+        from hf_curation.hub.commits import Artifact
+
+        data = {name: content if isinstance(content, bytes) else content.encode() for name, content in files.items()}
+        return Artifact(
+            title="Test", files=data, card=lambda existing: replace_section(existing or "", BEGIN, "ours"), **options
+        )
+
+    def send(self, files, **options):
+        from hf_curation.hub.commits import push
+
+        return push(self.artifact(files, **options), self.id, private=True)
+
+    def history(self):
+        """Titles, the newest first, without the repository's first commit."""
+        from huggingface_hub import HfApi
+
+        return [commit.title for commit in HfApi().list_repo_commits(self.id)][:-1]
+
+    def content(self, name):
+        from huggingface_hub import HfApi, hf_hub_download
+
+        return Path(hf_hub_download(self.id, name, revision=HfApi().model_info(self.id).sha)).read_text("utf-8")
+
+    def statuses(self, method, part):
+        return [one["status"] for one in self.hub.requests() if one["method"] == method and part in one["path"]]
+
+    def uploads(self):
+        return [one["path"] for one in self.hub.requests() if one["method"] == "PUT" and "/_lfs/" in one["path"]]
+
+
+@pytest.fixture
+def repo(hub, request):
+    return Repo(hub, "me/" + re.sub(r"[^a-z0-9]+", "-", request.node.name)[:80].strip("-"))

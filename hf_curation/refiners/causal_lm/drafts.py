@@ -4,10 +4,10 @@ The model reads a guess in the same pass as the token before it and says which o
 rest is taken back. Output never changes, whatever is guessed; only the number of passes does.
 
 Programs are the same few words with other numbers, so counts of which token followed which few are enough, and know
-when not to guess: a token is proposed only if most of what stood there before was that token. In a batch on one core a
-wrong guess costs about what a right one saves. On 300 programs of WCXB pages (20 tokens in the mean, 8 at most guessed)
-2.1 tokens are written a pass and 1.08 read for each that is written. Rejected: looking up the last tokens in prompt and
-program, as `prompt_lookup_num_tokens` of transformers does: 1.3 a pass, 1.75 read; a page's text seldom comes next.
+when not to guess: a token is proposed only if most of what stood there before was that token. In a batch on one core
+a wrong guess costs about what a right one saves. On 300 programs of WCXB pages, of 20 tokens in the mean, 2.1 tokens
+are written a pass and 1.08 read for each one written. Rejected: looking up the last tokens in prompt and program, as
+`prompt_lookup_num_tokens` of transformers does: 1.3 a pass, 1.75 read; what follows in a page is seldom what is next.
 """
 
 from collections import Counter, defaultdict

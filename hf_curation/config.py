@@ -64,7 +64,7 @@ def _refuse_secrets(values: Mapping[str, Any]) -> None:
     for key, value in values.items():
         if isinstance(value, Mapping):
             _refuse_secrets(value)
-        elif isinstance(value, str) and value and key.endswith(_SECRETS):
+        elif isinstance(value, str) and value and str(key).endswith(_SECRETS):
             raise ValueError(
                 f"{key} is a secret, and the configuration is written beside what it makes; leave it out, and put it "
                 "into the environment (HF_TOKEN for the Hub) or log in"

@@ -1,7 +1,7 @@
 """Push a finished model: one commit, the card that is there read first, nothing overwritten by accident."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -45,17 +45,10 @@ def push_model(
     if not any(folder.glob("*.safetensors")):
         raise ValueError(f"{folder} holds no model (*.safetensors): train and save it first")
     files = {path.name: path for path in sorted(folder.iterdir()) if _is_sent(path)}
-    if facts is not None:
-        card = partial(model_card_text, partial(_conditioned, facts, repo_id))
-        title = title or f"Model after {facts.steps} steps"
-        write_whole(folder / CARD, card(None).encode())
-    else:
-        path = folder / CARD
-        card = partial(_own_card, path.read_text(encoding="utf-8") if path.is_file() else "", repo_id)
     artifact = Artifact(
-        title=title or "Model made with hf-curation",
+        title=title or ("Model made with hf-curation" if facts is None else f"Model after {facts.steps} steps"),
         files=files,
-        card=card,
+        card=_card_of(folder, repo_id, facts),
         stale=lambda head: stale_weights(head, files),
     )
     return push(artifact, repo_id, private=private, dry_run=dry_run)
@@ -69,6 +62,15 @@ def stale_weights(head: Head, files: Iterable[str]) -> list[str]:
 
 def _is_sent(path: Path) -> bool:
     return path.is_file() and path.name[0] != "." and not any(fnmatch(path.name, one) for one in _LEFT_OUT)
+
+
+def _card_of(folder: Path, repo_id: str, facts: ConditionedModel | None) -> Callable[[str | None], str]:
+    path = folder / CARD
+    if facts is None:
+        return partial(_own_card, path.read_text(encoding="utf-8") if path.is_file() else "", repo_id)
+    card = partial(model_card_text, partial(_conditioned, facts, repo_id))
+    write_whole(path, card(None).encode())
+    return card
 
 
 def _conditioned(facts: ConditionedModel, repo_id: str, existing: Any) -> Any:  # noqa: ANN401

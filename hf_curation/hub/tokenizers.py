@@ -55,32 +55,28 @@ def push_tokenizer(
 
     Args:
         folder: The adapted tokenizer.
-        repo_id: `you/name`; made where it is not there. A card that is there keeps all that is not ours. The token is
-            the Hub client's own (`HF_TOKEN`).
+        repo_id: `you/name`; made where it is not there. A card that is there keeps all that is not ours.
         model_folder: A model that `transfer_embeddings` has moved to this tokenizer, as `save_pretrained` wrote it.
         private: Of a repository that is made here.
         dry_run: Check everything here and say what would be sent; the Hub is not asked.
         license: Of the base, for the card.
 
     Raises:
-        ValueError: if the folder is not whole, the model is not this tokenizer's, its model type would lose tokens
-            across spaces, the token is wrong, or someone else pushed at the same time.
+        ValueError: if the folder is not whole, the model is not this tokenizer's or of a type that would lose tokens
+            across spaces, the token is wrong, or someone else changed our files at the same time.
         OSError: if the Hub does not answer.
     """
     folder = Path(folder)
     check_repo_id(repo_id)
     facts = read_facts(folder, repo_id, license=license, has_model=model_folder is not None)
     tokenizer = ByteLevelBPE.load(folder)
-    paths = {name: folder / name for name in (*TOKENIZER_FILES, *ACCOUNT_FILES) if (folder / name).is_file()}
-    if model_folder is not None:
-        paths |= _model_files(Path(model_folder), tokenizer)
+    paths = _tokenizer_files(folder) | (_model_files(Path(model_folder), tokenizer) if model_folder else {})
     superwords = tuple(_check_together(tokenizer, paths))
-    facts = replace(facts, num_superwords_checked=len(superwords))
     artifact = Artifact(
-        title=f"Tokenizer adapted from {facts.base_name}" + (", with its model" if model_folder is not None else ""),
+        title=f"Tokenizer adapted from {facts.base_name}" + (", with its model" if facts.has_model else ""),
         files=paths,
-        card=partial(_card, facts),
-        stale=lambda head: stale_weights(head, paths) if model_folder is not None else (),
+        card=partial(_card, replace(facts, num_superwords_checked=len(superwords))),
+        stale=lambda head: stale_weights(head, paths) if facts.has_model else (),
         check=partial(_check_beside_config, tokenizer=tokenizer, paths=paths),
     )
     done = push(artifact, repo_id, private=private, dry_run=dry_run)
@@ -103,6 +99,10 @@ def base_license(base: str) -> str | None:
         return None
     license_name = None if card is None else card.get("license")
     return None if license_name is None else str(license_name)
+
+
+def _tokenizer_files(folder: Path) -> dict[str, Path]:
+    return {name: folder / name for name in (*TOKENIZER_FILES, *ACCOUNT_FILES) if (folder / name).is_file()}
 
 
 def _model_files(folder: Path, tokenizer: ByteLevelBPE) -> dict[str, Path]:

@@ -26,6 +26,7 @@ from datatrove_steps.quarantine import Quarantine
 from datatrove_steps.records import parse_line, to_document
 from datatrove_steps.tables import rows_of
 from hf_curation.files.accounts import StageAccount
+from hf_curation.files.addresses import check_address
 from hf_curation.files.manifest import InputShare
 from hf_curation.files.pins import pin_url
 from hf_curation.files.reading import is_parquet, is_warc, open_lines, open_parquet, read_lines, read_rows
@@ -85,6 +86,8 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         # Pinned here, where the pipeline is made: every task reads the same commit.
+        if not isinstance(source, Source):
+            check_address(str(source))  # now: an executor writes its steps down before it runs them
         self.source = source if isinstance(source, Source) else pin_url(str(source))
         self.text_key = text_key
         self.id_key = id_key

@@ -22,6 +22,7 @@ from pyarrow import parquet
 
 from datatrove_steps.executors import RanksFailedError
 from datatrove_steps.pipelines import refine_pipeline
+from datatrove_steps.readers import ReadDocuments
 from datatrove_steps.refine_plan import RefineConfig
 from hf_curation.cli.main import main
 from hf_curation.config import resolve
@@ -233,6 +234,14 @@ def test_addresses_with_keys_are_refused_without_repeating_them(verb, address, t
     assert "would be written into plan and logs" in said.err
     assert IN_URLS not in said.err
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_reader_is_not_made_with_a_key(address):
+    """An executor writes its steps down before it runs them, and loguru prints them when one fails."""
+    with pytest.raises(ValueError, match="would be written into plan and logs") as caught:
+        ReadDocuments(address.format(IN_URLS))
+    assert IN_URLS not in str(caught.value)
 
 
 @pytest.mark.parametrize("address", ["hf://datasets/you/pages@main/data", "memory://x", "abfs://box@account/pages"])

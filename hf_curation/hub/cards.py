@@ -76,13 +76,16 @@ def model_card_text(make: Callable[[Any], Any], existing: str | None) -> str:
 def merge_dataset_card(ours: str, existing: str | None, *, name: str, begin: str) -> str:
     """Return the card of a data set: our part in the one that is there, or in a new one.
 
-    Tags are added. Of the configurations ours replace those of their names, and those in whose files ours lie.
+    Tags are added. Of the configurations ours replace those that we wrote under the same names before.
 
     Args:
         ours: The card of a folder, with its head.
         existing: The card that the repository has, or None.
         name: Heading of a new card.
         begin: The mark of our part.
+
+    Raises:
+        ValueError: if the card that is there cannot be read, or somebody else's configuration has the name of ours.
     """
     from huggingface_hub import DatasetCard  # noqa: PLC0415
 
@@ -95,7 +98,14 @@ def merge_dataset_card(ours: str, existing: str | None, *, name: str, begin: str
     add_tags(merged.data, card.data.tags or [])
     configs = card.data.get("configs") or []
     names = {one["config_name"] for one in configs}
-    others = [one for one in merged.data.get("configs") or [] if one.get("config_name") not in names]
+    there = merged.data.get("configs") or []
+    others = [one for one in there if one.get("config_name") not in names]
+    taken = [one["config_name"] for one in there if one not in others]
+    if taken and begin not in merged.text:
+        raise ValueError(
+            f"the card of {name} has a configuration {taken[0]!r} that is not ours: push into a folder of the "
+            "repository (path_in_repo, --into), or to another"
+        )
     merged.data.configs = [*others, *_without_second_default(configs, others)]
     merged.text = replace_section(merged.text, begin, section)
     return card_text(merged, existing)

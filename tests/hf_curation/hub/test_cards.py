@@ -89,6 +89,13 @@ def test_no_second_default():
     assert text.count("default: true") == 1
 
 
+def test_a_configuration_of_the_same_name_is_not_taken_away():
+    theirs = "---\nconfigs:\n- config_name: default\n  data_files: train.csv\n---\nAbout whales.\n"
+    with pytest.raises(ValueError, match=r"has a configuration 'default' that is not ours: push into a folder") as e:
+        merge(OURS, theirs)
+    assert "\n" not in str(e.value)
+
+
 def test_a_head_that_is_no_yaml_is_refused_not_replaced():
     with pytest.raises(ValueError, match=r"head of README\.md on the Hub cannot be read") as caught:
         merge(OURS, "---\ntags: [whales\n---\nAbout whales.\n")

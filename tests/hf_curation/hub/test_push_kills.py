@@ -41,8 +41,7 @@ def test_eight_threads_at_once_each_get_their_commit(hub, repo):
     assert all(f"part {i}" in card for i in range(8))
 
 
-def test_eight_threads_with_the_same_push_make_one_commit(hub, repo):
-    open_repo(repo.id, private=True)
+def test_eight_threads_with_the_same_push_make_one_repository_and_one_commit(repo):
     with ThreadPoolExecutor(8) as pool:
         made = {done.commit for done in pool.map(lambda _: repo.send({"a.txt": "a"}), range(8))}
     assert repo.history() == ["Test"]

@@ -183,7 +183,7 @@ print(json.dumps([sorted(whole["id"]), sorted(row["id"] for row in stream)]))
 
 def run_client(hub, code, *arguments):
     command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, env={**os.environ, **hub.environment}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env={**os.environ, **hub.environment}, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1])
 

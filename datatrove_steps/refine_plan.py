@@ -28,7 +28,8 @@ class RefineConfig:
     """What `refine_pipeline` and `hf-curation refine` are asked for."""
 
     input: str
-    """A file, a folder, a pattern, or `hf://datasets/NAME@REVISION/...`: JSONL, WARC (plain, .gz, .zst, .bz2) and Parquet."""
+    """A file, a folder, a pattern, or `hf://datasets/NAME@REVISION/...`: JSONL, WARC (plain, .gz, .zst, .bz2) and
+    Parquet."""
     output: str
     """A local folder: new, empty, or begun by the same run."""
     doc_refiner: str | Refiner | None = "tagger"

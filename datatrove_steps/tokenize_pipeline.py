@@ -50,7 +50,7 @@ class TokenizeConfig:
     """What `tokenize_documents` and `hf-curation tokenize` are asked for."""
 
     input: str
-    """A file, a folder, a pattern, or `hf://datasets/NAME@REVISION/...`: JSONL (plain, .gz, .zst, .bz2) and Parquet."""
+    """A file, a folder, a pattern, or `hf://datasets/NAME@REV/...`: JSONL (plain, .gz, .zst, .bz2) and Parquet."""
     output: str
     """A local folder: new, empty, or begun by the same run."""
     tokenizer: str

@@ -54,7 +54,7 @@ from scaling_stages import STAGES, WORK
 OUTPUTS = {"refine": "refined/data", "edit": "edited/data", "weigh": "selected/weights", "tokenize": "tokens/tokens"}
 TARGET_DOCUMENTS = 1000
 LINE_CHARS = 240
-SHORTEST_S = 0.02
+SHORTEST_S = 0.2
 """Of CPU between two corpora; less is noise."""
 Cost = dict[str, float]
 Size = dict[str, int]

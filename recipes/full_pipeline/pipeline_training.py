@@ -72,15 +72,9 @@ def command(config: Config, settings: Path, log: Path) -> list[str]:
         words = [f"--{option}={value}" for option, value in options.items()]
         return ["sbatch", "--wait", *words, str(config.train.batch_script), str(settings)]
     recipe = ROOT / "recipes" / "meco_pretrain" / "run.py"
-    launch = [sys.executable, "-m", "accelerate.commands.launch"]
-    return [
-        *launch,
-        "--config_file",
-        str(config.train.accelerate_config or CPU),
-        str(recipe),
-        "--config",
-        str(settings),
-    ]
+    accelerate_config = config.train.accelerate_config or CPU
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(accelerate_config)]
+    return [*launch, str(recipe), "--config", str(settings)]
 
 
 def evaluate(config: Config, paths: "Paths") -> dict[str, Any]:

@@ -25,7 +25,7 @@ import yaml
 from datatrove_steps import RanksFailedError, RefineConfig, refine_pipeline
 from datatrove_steps.node_server import NodeServerRefiner, ServerLaunch
 from hf_curation.cli.launching import parse_slurm
-from hf_curation.cli.watching import stderr_to
+from hf_curation.cli.watching import Progress, stderr_to
 from hf_curation.refiners import ServerRefiner
 from hf_curation.refiners.server import ServerPolicy
 
@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
         logs = Path(config.output, "logs")
         logs.mkdir(parents=True, exist_ok=True)
         (logs / "serve_refiner.json").write_text(json.dumps(settings, indent=2))
-        with stderr_to(logs / "stderr.log"):
+        num_tasks = executor.pipeline[0].plan.world_size
+        with stderr_to(logs / "stderr.log") as screen, Progress(logs.parent, num_tasks, screen):
             executor.run()
     except (ValueError, OSError, RanksFailedError) as error:
         print(f"serve_refiner: {error}", file=sys.stderr)

@@ -54,3 +54,12 @@ def explain_failure(failures: dict[int, str], output: Path, plan: "Plan") -> int
         file=sys.stderr,
     )
     return 1
+
+
+def hint_at_text_key(num_documents: int, quarantined: dict[str, int]) -> bool:
+    """Say on stderr, where nothing came through for want of a text, what to do; return whether that is so."""
+    no_text = quarantined.get("missing_text", 0) + quarantined.get("text_not_string", 0)
+    is_so = no_text > 0 and num_documents == sum(quarantined.values())
+    if is_so:
+        print("Hint: no record had a text; name its column or key with --text-key", file=sys.stderr)
+    return is_so

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_curation.cli.launching import add_slurm, explain_failure, parse_slurm
+from hf_curation.cli.launching import add_slurm, explain_failure, hint_at_text_key, parse_slurm
 from hf_curation.cli.watching import Progress, stderr_to
 
 if TYPE_CHECKING:
@@ -139,8 +139,7 @@ def _report(output: Path, done_before: int, seconds: float, *, as_json: bool) ->
         print("every task was finished before; nothing was run")
     if words := cost.words(model_seconds):
         print(f"model          {words}")
-    if 0 < summary["documents"]["in"] == summary["documents"]["quarantined"]:
-        print("Hint: no record had a text; name its column or key with --text-key", file=sys.stderr)
+    hint_at_text_key(summary["documents"]["in"], summary["quarantined"])
     print(f"Hint: hf-curation report {output} --html report.html", file=sys.stderr)
 
 

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_curation.cli.launching import add_slurm, parse_slurm
+from hf_curation.cli.launching import add_slurm, hint_at_text_key, parse_slurm
 from hf_curation.cli.watching import StageProgress, stderr_to
 
 if TYPE_CHECKING:
@@ -220,8 +220,7 @@ def _report(output: Path, seconds: float, *, as_json: bool) -> None:
         return
     print("\n".join(table(summary)))
     print(f"{seconds:.1f} seconds" if seconds else "every task was finished before; nothing was run")
-    if 0 < summary["documents"]["in"] == summary["documents"]["quarantined"]:
-        print("Hint: no record had a text; name its column or key with --text-key", file=sys.stderr)
+    hint_at_text_key(summary["documents"]["in"], summary["quarantined"])
     print(f"Hint: hf-curation report {output} --html report.html", file=sys.stderr)
 
 

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hf_curation.cli.launching import add_slurm, explain_failure, parse_slurm
+from hf_curation.cli.launching import add_slurm, explain_failure, hint_at_text_key, parse_slurm
 from hf_curation.cli.watching import Progress, stderr_to
 
 _EPILOG = """examples:
@@ -95,7 +95,6 @@ def _report(store: Path, seconds: float, *, as_json: bool) -> None:
         if counts:
             print(f"{what:<15}{', '.join(f'{name} {number:,}' for name, number in counts.items())}")
     print("every task was finished before; nothing was run" if not seconds else f"{seconds:.1f} seconds")
-    if 0 < documents["in"] == documents["quarantined"]:
-        print("Hint: no record had a text; name its column or key with --text-key", file=sys.stderr)
+    if hint_at_text_key(documents["in"], summary["quarantined"]):
         return
     print(f"Hint: MeCoDataset({str(store)!r}, tokenizer, ...), or data.documents of the recipe", file=sys.stderr)

@@ -11,7 +11,7 @@ import yaml
 from hf_curation.cli.main import main
 from hf_curation.files.status import read_status
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # jobs wait for processors, on a busy machine for minutes
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "serve_refiner"

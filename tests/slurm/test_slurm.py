@@ -11,7 +11,7 @@ from datatrove_steps.refine_plan import RefineConfig
 from hf_curation.cli.main import main
 from hf_curation.files.status import read_status
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # jobs wait for processors, on a busy machine for minutes
 
 
 @pytest.fixture

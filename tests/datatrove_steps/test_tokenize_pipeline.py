@@ -119,7 +119,7 @@ def test_another_run_is_refused_or_replaces_it(config, tmp_path, make_byte_token
     changed.backend_tokenizer.pre_tokenizer.add_prefix_space = True
     changed.save_pretrained(other)
     for options, message in (
-        ({"columns": ["url", "n"]}, "columns was {'url': 'string'} and is"),
+        ({"columns": ["url", "n"]}, "columns.n was None and is 'int64'"),
         ({"columns": ["url"], "tasks": 5}, "number of tasks was 1 and is 5"),
         ({"columns": ["url"], "tokenizer": str(other)}, "tokenizer_sha256 was"),
     ):

@@ -21,8 +21,8 @@ not there before (in deletion mode), and a clean page in the same batch that com
 many words as it has are added to it, those that the model of a public target (documentation pages) likes best. The
 last line is JSON.
 
-Measured with the tagger on 40 pages, 8,280 cases: no decision is flipped; 10.2 % of programs change, 12.4 % by harmless
-strings, which is 0.2 % of the characters; nothing outside the document; stuffing makes a page 4.9 times as likely.
+Measured with the tagger on 40 pages, 8,280 cases: no decision flips; 10.2 % of programs change (12.4 % by harmless
+strings), over 0.2 % of the characters; nothing outside the document. Stuffing makes a page 4.9 times as likely.
 """
 
 import argparse

@@ -30,7 +30,12 @@ _MAX_GROUPED_TOKENS = 32
 
 
 def suits(model: "PreTrainedModel") -> bool:
-    """Say whether `Rows` can hold what `model` remembers: no sliding windows, no recurrent states, free positions."""
+    """Say whether `Rows` can hold what `model` remembers: no sliding windows, no recurrent states, free positions.
+
+    Its attention must take a mask of its own for every token, which flash attention does not.
+    """
+    if model.config._attn_implementation not in ("sdpa", "eager"):
+        return False
     layers = DynamicCache(config=model.config).layers
     takes_positions = "position_ids" in inspect.signature(model.forward).parameters
     return takes_positions and all(type(layer) is DynamicLayer for layer in layers)
@@ -107,7 +112,7 @@ class Rows:
 def grouped_attention(model: "PreTrainedModel") -> Iterator[None]:
     """Let a model with grouped queries read without a copy of its keys per query, while the context is open."""
     usual = model.config._attn_implementation
-    if usual != "sdpa":
+    if usual != "sdpa" or not model._can_set_attn_implementation():
         yield
         return
     AttentionInterface.register(_ATTENTION, _grouped_attention)

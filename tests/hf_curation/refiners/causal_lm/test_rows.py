@@ -79,6 +79,13 @@ def test_attention_is_put_back_even_if_a_pass_fails(grouped_model):
     assert grouped_model.config._attn_implementation == usual == "sdpa"
 
 
+def test_flash_attention_takes_no_mask_of_ours(grouped_model, monkeypatch):
+    monkeypatch.setattr(grouped_model.config, "_attn_implementation_internal", "flash_attention_2")
+    assert not suits(grouped_model)
+    monkeypatch.setattr(grouped_model.config, "_attn_implementation_internal", "eager")
+    assert suits(grouped_model)
+
+
 def test_models_that_forget_or_count_for_themselves_are_left_to_generate(grouped_model, sliding_model):
     from transformers import BloomConfig, BloomForCausalLM, MambaConfig, MambaForCausalLM
 

@@ -1,5 +1,7 @@
 """Rows at different places give the logits of each row read alone, whole, without a cache."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -20,10 +22,12 @@ def texts():
     return [torch.randint(0, 300, (n,), generator=generator).tolist() for n in (40, 23, 31, 57)]
 
 
-@pytest.mark.parametrize("is_grouped", [True, False])
-def test_rows_read_on_from_different_places(grouped_model, texts, is_grouped):
+@pytest.mark.parametrize("attention", ["grouped", "sdpa", "eager"])
+def test_rows_read_on_from_different_places(grouped_model, texts, attention, monkeypatch):
     model = grouped_model
-    context = grouped_attention(model) if is_grouped else torch.inference_mode()
+    context = grouped_attention(model) if attention == "grouped" else nullcontext()
+    if attention == "eager":
+        monkeypatch.setattr(model.config, "_attn_implementation_internal", "eager")
     with torch.inference_mode(), context:
         rows = Rows(model, num_rows=4, capacity=60)
         rows.begin(2)

@@ -114,7 +114,8 @@ class RowReader:
 
 def _batches(path: Path, columns: list[str]) -> Iterator[Any]:
     with path.open("rb") as raw:
-        file = parquet.ParquetFile(raw, page_checksum_verification=True)
+        # What is buffered ahead stays in memory until the end of the file.
+        file = parquet.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False)
         yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False)
 
 

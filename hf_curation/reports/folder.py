@@ -126,7 +126,8 @@ def _pages_of(file: Path, *, dropped: bool) -> Iterator[Page]:
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        with parquet.ParquetFile(file, page_checksum_verification=True) as source:
+        # Buffered ahead, pages stay in memory to the end of the file: 327 MiB for one of 239 MB, instead of 115.
+        with parquet.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as source:
             cells = _Cells(source.schema_arrow)
             if "text" not in cells.paths:
                 raise ValueError(

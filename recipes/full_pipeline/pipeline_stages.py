@@ -242,7 +242,7 @@ def measure(path: str | Path) -> dict[str, int]:
 
     found = {"documents": 0, "chars": 0}
     for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(columns=["text"]):
+        for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(columns=["text"]):
             found["documents"] += batch.num_rows
             found["chars"] += pc.sum(pc.utf8_length(batch["text"])).as_py() or 0
     return found

@@ -64,7 +64,7 @@ def read_training_set(folder: Path, split: str) -> Iterator[Example]:
     path = folder / "data" / f"{split}.parquet"
     if not path.is_file():
         return  # no example fell into this split
-    with parquet.ParquetFile(path) as file:
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
         for batch in file.iter_batches(batch_size=_ROW_GROUP):
             for row in batch.to_pylist():
                 yield Example(**row)

@@ -14,11 +14,11 @@ from hf_curation.refiners.base import Window
 from hf_curation.refiners.causal_lm.constrain import GrammarMask
 
 if TYPE_CHECKING:
-    from hf_curation.refiners.causal_lm.decoding import Decoder
+    from hf_curation.refiners.causal_lm.decoder_parts import DecoderParts
 
 
 def generate(
-    decoder: "Decoder", prompts: Sequence[Sequence[int]], windows: Sequence[Window]
+    decoder: "DecoderParts", prompts: Sequence[Sequence[int]], windows: Sequence[Window]
 ) -> list[tuple[list[int], bool]]:
     """Return what the model writes after each prompt, its end token left out, and whether it was cut off."""
     model, pad = decoder.model, decoder.eos_ids[0]
@@ -46,7 +46,7 @@ def generate(
 class _Watch:
     """A stopping criterion of transformers, row by row; remembers how many tokens of each row count."""
 
-    def __init__(self, decoder: "Decoder", prompt_length: int, num_rows: int) -> None:
+    def __init__(self, decoder: "DecoderParts", prompt_length: int, num_rows: int) -> None:
         self.lengths: list[int | None] = [None] * num_rows
         """Tokens before the end of each row's program; None while it goes on."""
         self._decoder = decoder

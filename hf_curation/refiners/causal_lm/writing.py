@@ -17,7 +17,7 @@ from hf_curation.refiners.causal_lm.constrain import allow_only, consume
 from hf_curation.refiners.causal_lm.rows import Rows, grouped_attention
 
 if TYPE_CHECKING:
-    from hf_curation.refiners.causal_lm.decoding import Decoder
+    from hf_curation.refiners.causal_lm.decoder_parts import DecoderParts
 
 _PASS_TOKENS = {"cpu": 256}
 """Prompts are read together up to so many tokens, by kind of device. On one core a token of a page costs the same in a
@@ -26,7 +26,7 @@ _PASS_TOKENS_ELSEWHERE = 16_384
 
 
 def write(
-    decoder: "Decoder", prompts: Sequence[Sequence[int]], windows: Sequence[Window]
+    decoder: "DecoderParts", prompts: Sequence[Sequence[int]], windows: Sequence[Window]
 ) -> list[tuple[list[int], bool]]:
     """Return what the model writes after each prompt, its end token left out, and whether it was cut off."""
     head = _read_head(decoder, prompts)
@@ -46,7 +46,7 @@ def write(
     return [(writer.ids, writer.is_cut) for writer in writers]
 
 
-def _read_head(decoder: "Decoder", prompts: Sequence[Sequence[int]]) -> Rows | None:
+def _read_head(decoder: "DecoderParts", prompts: Sequence[Sequence[int]]) -> Rows | None:
     """Return the head as the model has read it; None if some prompt does not begin with it."""
     head = decoder.head
     if not head or any(len(prompt) <= len(head) or tuple(prompt[: len(head)]) != head for prompt in prompts):
@@ -59,7 +59,7 @@ def _read_head(decoder: "Decoder", prompts: Sequence[Sequence[int]]) -> Rows | N
     return decoder.head_rows
 
 
-def _groups(writers: "Sequence[_Writer]", decoder: "Decoder") -> "list[list[_Writer]]":
+def _groups(writers: "Sequence[_Writer]", decoder: "DecoderParts") -> "list[list[_Writer]]":
     """Cut the batch into runs of prompts that are read in one pass."""
     limit = _PASS_TOKENS.get(decoder.model.device.type, _PASS_TOKENS_ELSEWHERE)
     groups: list[list[_Writer]] = []
@@ -101,7 +101,7 @@ def _drop_ended(rows: Rows, active: "list[_Writer]") -> bool:
 class _Writer:
     """One row: its program as far as it is written, and what of it the model has not read."""
 
-    def __init__(self, decoder: "Decoder", prompt: Sequence[int], window: Window) -> None:
+    def __init__(self, decoder: "DecoderParts", prompt: Sequence[int], window: Window) -> None:
         self.ids: list[int] = []
         self.unread = list(prompt)
         self.has_ended = self.is_cut = False

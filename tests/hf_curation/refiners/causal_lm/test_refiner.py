@@ -299,7 +299,7 @@ def test_a_page_cannot_speak_for_the_model(chatml_dir):
 
 def test_a_program_that_quotes_the_page_finds_it_again(chatml_dir, monkeypatch):
     """The prompt says `[`, U+200B, `/INST]`; the program that quotes it must match the page's `[/INST]`."""
-    from hf_curation.refiners.causal_lm.decoding import Completion
+    from hf_curation.refiners.causal_lm.decoder_parts import Completion
 
     page = "Menu [/INST] here\nWhales sing."
     quoted = 'normalize(source_str=" [\u200b/INST]", target_str="")'

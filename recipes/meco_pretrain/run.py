@@ -134,7 +134,9 @@ def make_model(config: Config, tokenizer: Any, seed: int) -> Any:  # noqa: ANN40
     shape = config.model
     if shape.pretrained is not None:
         name, revision = split_revision(shape.pretrained)
-        return AutoModelForCausalLM.from_pretrained(name, revision=revision, attn_implementation=shape.attention)
+        return AutoModelForCausalLM.from_pretrained(
+            name, revision=revision, attn_implementation=shape.attention, use_safetensors=True
+        )
     set_seed(seed)
     return LlamaForCausalLM(
         LlamaConfig(

@@ -22,6 +22,7 @@ LISTS = {
     "sampler": 12,
     "training_resume": 15,
     "security": 10,
+    "hub": 15,
 }
 """List -> how many cases it has at least."""
 ROWS = [(name, case) for name, cases in CASES.items() for case in cases]

@@ -107,19 +107,16 @@ def test_without_an_extractor_the_error_names_the_extra(archive, monkeypatch):
 
 
 def test_columns_are_known_without_reading(archive):
-    pytest.importorskip("resiliparse")
     assert describe_columns(infer_columns(find_source(archive))) == {"date": "string", "url": "string"}
 
 
 def test_visible_text_keeps_everything_a_line_each():
-    pytest.importorskip("resiliparse")
     page = "<nav><ul><li>Home</li><li>About</li></ul></nav><p>Whales sing.</p><script>x()</script><footer>End</footer>"
     assert VisibleText().extract(page).split("\n") == ["  • Home", "  • About", "", "Whales sing.", "", "End"]
 
 
 @pytest.mark.slow
 def test_refine_takes_a_warc(archive, tmp_path, capsys):
-    pytest.importorskip("resiliparse")
     assert main(["refine", str(archive), str(tmp_path / "out"), "--tasks", "2", "--workers", "1", "--json"]) == 0
     summary = orjson.loads((tmp_path / "out" / "summary.json").read_bytes())
     assert summary["documents"]["in"] == 20

@@ -18,7 +18,7 @@ page text (the model's own, without markers and template), core-hours those of t
 The last line printed is JSON: `speedup` and `equal_outputs` are those of the first of `--modes`, all techniques on.
 
 Measured on one core (AVX-512) of a busy machine: SmolLM2-135M-Instruct (Q4_1, dequantised), quickstart pages, medians
-of 5 rounds of 7 to 12 windows, ranges in brackets:
+of 5 rounds of about 10 windows, ranges in brackets:
 
     mode                              windows  tokens in, out  speed-up          equal
     A constrained, float32, not tuned      50         434, 48  3.50 (3.37-3.61)  50 of 50
@@ -36,8 +36,7 @@ tokens that differ first score .12 apart in float32 in the median and .22 at mos
 apart in steps of .125.
 Each technique alone on the small model made in process (--n 15: 17 windows, batches of 2 to 4, 925 tokens in, 24 out):
 the head read once 1.51x, forced tokens in one pass 1.30x, batches that ended rows leave 1.29x, all 1.54x, all equal;
-padded batches of `generate` .60x, so they are only for models that nothing else suits. Prompt lookup is not used: see
-hf_curation/refiners/causal_lm/drafts.py.
+padded batches of `generate` .60x, so they are only for models that nothing else suits. Prompt lookup: see `drafts.py`.
 """
 
 import argparse

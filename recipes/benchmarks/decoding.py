@@ -242,7 +242,7 @@ def read_texts(path: Path | None, num_pages: int) -> list[str]:
     """Return the raw texts of some pages of a JSONL file, or of the quickstart, evenly spread."""
     if path is None:
         sys.path.insert(0, str(QUICKSTART))
-        from pages import read_pages
+        from quickstart_pages import read_pages
 
         texts = [str(page["text"]) for page in read_pages()]
     else:

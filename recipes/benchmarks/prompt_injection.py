@@ -90,7 +90,7 @@ def read_strings(path: Path = STRINGS) -> list[tuple[str, str]]:
 def read_pages(num_pages: int | None = None, language: str | None = None) -> list[tuple[str, str]]:
     """Return `(type, clean text)` of pages that have main content: some of every type, by default all."""
     sys.path.insert(0, str(QUICKSTART))
-    from pages import read_pages as read
+    from quickstart_pages import read_pages as read
 
     metadata = [page["metadata"] for page in read() if page["metadata"]["gold_text"]]
     metadata = [one for one in metadata if language in (None, one["language"])]

@@ -64,7 +64,7 @@ def held_out_pages(args: argparse.Namespace) -> list[GoldPage]:
         rule = SplitRule(test_fold=args.fold)
         return [page for page in read_gold_pages(args.data) if rule.split_of(page.domain) == "test"]
     sys.path.insert(0, str(QUICKSTART))
-    from pages import read_pages
+    from quickstart_pages import read_pages
 
     rows = [(row["id"], row["text"], row["metadata"]) for row in read_pages()]
     return [GoldPage(name, text, metadata["gold_text"], metadata["url"]) for name, text, metadata in rows]

@@ -104,7 +104,7 @@ def read_texts(path: Path | None) -> list[str]:
     from datatrove_steps.package_descriptions import package_rows
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "quickstart"))
-    from pages import read_pages
+    from quickstart_pages import read_pages
 
     return [row["text"] for row in (*read_pages(), *package_rows())]
 

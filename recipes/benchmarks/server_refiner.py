@@ -85,9 +85,9 @@ def parse_arguments() -> argparse.Namespace:
 def read_texts(path: Path | None) -> Iterator[str]:
     if path is not None:
         yield from (json.loads(line)["text"] for line in path.open(encoding="utf-8"))
-    elif (QUICKSTART / "pages.py").is_file():
+    elif (QUICKSTART / "quickstart_pages.py").is_file():
         sys.path.insert(0, str(QUICKSTART))
-        from pages import read_pages
+        from quickstart_pages import read_pages
 
         yield from (row["text"] for row in read_pages())
     else:

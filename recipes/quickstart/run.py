@@ -75,7 +75,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def demo_jobs(output: Path) -> list[Job]:
     """Write the demo's two inputs as JSONL and return the jobs for them."""
-    from pages import read_pages
+    from quickstart_pages import read_pages
 
     from datatrove_steps.package_descriptions import package_rows
 

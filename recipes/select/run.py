@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
 def write_demo(folder: Path) -> None:
     """Write the quickstart's pages, with their language as source, and three of the German ones as the target."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "quickstart"))
-    from pages import read_pages
+    from quickstart_pages import read_pages
 
     pages = [
         {"id": page["id"], "text": page["metadata"]["gold_text"], "source": page["metadata"]["language"]}

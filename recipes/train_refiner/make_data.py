@@ -39,10 +39,10 @@ def main(argv: list[str]) -> int:
 def quickstart_pages() -> Path:
     """Write the hand-marked pages of the quickstart as JSON lines."""
     sys.path.insert(0, str(QUICKSTART))
-    import pages
+    from quickstart_pages import main as write_pages
 
     path = RUNS / "quickstart.jsonl"
-    pages.main(["--out", str(path)])
+    write_pages(["--out", str(path)])
     return path
 
 

@@ -20,7 +20,7 @@ PAGE = "url: https://a.example/\ntype: article\nlang: en\ntitle: T\n\n"
 
 
 def load_recipe_module():
-    spec = spec_from_file_location("quickstart_pages", RECIPE / "pages.py")
+    spec = spec_from_file_location("quickstart_pages", RECIPE / "quickstart_pages.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -141,7 +141,7 @@ def test_a_broken_file_is_named(tmp_path):
 
 def test_the_command_writes_what_the_reader_reads(tmp_path, rows):
     out = tmp_path / "new" / "pages.jsonl"
-    command = [sys.executable, str(RECIPE / "pages.py"), "--out", str(out)]
+    command = [sys.executable, str(RECIPE / "quickstart_pages.py"), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{len(rows)} pages written" in done.stdout
     assert [json.loads(line) for line in out.read_bytes().decode().removesuffix("\n").split("\n")] == rows

@@ -12,6 +12,10 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+FAREWELL_S = 5.0
+"""How long `stop` waits. The garbage collector may call it anywhere, also where the caller holds a lock that the
+farewell needs (of imports, of a logger): without an end to the wait, each would wait for the other for ever."""
+
 
 async def gather_all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Return all results in order; if one raises, or the caller is cancelled, none of the others runs on."""
@@ -49,19 +53,23 @@ class LoopThread:
             raise
 
     def stop(self, farewell: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `farewell`, then end loop and thread; does nothing the second time, or in a forked child."""
+        """Run `farewell`, for a while at most, then end loop and thread.
+
+        Does nothing the second time, or in a forked child.
+        """
         if not self.is_usable:
             return
         self._is_stopped = True
 
         async def end() -> None:
             try:
-                await farewell()
+                await asyncio.wait_for(farewell(), FAREWELL_S)
             finally:
                 self._loop.stop()
 
         asyncio.run_coroutine_threadsafe(end(), self._loop)
         # The garbage collector may call this on the loop's own thread, which cannot wait for itself.
         if threading.current_thread() is not self._thread:
-            self._thread.join()
-            self._loop.close()
+            self._thread.join(FAREWELL_S)
+            if not self._thread.is_alive():
+                self._loop.close()

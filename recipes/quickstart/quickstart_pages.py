@@ -3,8 +3,8 @@
 # ///
 """Read the quickstart pages: raw text and gold text out of one hand-marked file per page.
 
-python recipes/quickstart/pages.py                      # how many pages of which type and language
-python recipes/quickstart/pages.py --out pages.jsonl    # datatrove's layout, one page a line
+python recipes/quickstart/quickstart_pages.py                      # how many pages of which type and language
+python recipes/quickstart/quickstart_pages.py --out pages.jsonl    # datatrove's layout, one page a line
 
 Raw and gold live in one file, told apart by a one-character mark before each line, because two files drift: a typo
 mended in one of them would look like an edit that a refiner should make. README.md beside this file holds the marks

@@ -177,7 +177,7 @@ def killer(moment: str, attempts: Attempts, seconds: float, rng: random.Random) 
     """Return a function that gives True when it is time to kill, and None before."""
     began, lines = time.monotonic(), attempts.num_lines()
     done = int((last_complete_checkpoint(attempts.folder) or "-0").rsplit("-", 1)[1])
-    left = (STEPS - done) * ACCUMULATION
+    left = max((STEPS - done) * ACCUMULATION, 1)  # killed behind its last save, a run has no step left
     if moment == "any":
         at = began + rng.random() * seconds
         return lambda: time.monotonic() >= at or None

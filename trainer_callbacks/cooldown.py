@@ -11,7 +11,6 @@ trunk serves several cooldowns.
 """
 
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from trainer_callbacks.checkpoints import (
 from trainer_callbacks.dataset import MeCoDataset
 from trainer_callbacks.geometry import check_run
 from trainer_callbacks.leakage import check_no_leakage
-from trainer_callbacks.watch import BatchWatch, NonFiniteError, Place, check_weights
+from trainer_callbacks.watch import BatchWatch, NonFiniteError, Place, check_logged, check_weights
 
 logger = logging.getLogger(__name__)
 
@@ -212,13 +211,11 @@ class MeCoCooldownCallback(TrainerCallback):  # type: ignore[misc]
         """
         if logs is None or "loss" not in logs:
             return
-        for name in ("loss", "grad_norm"):
-            if not math.isfinite(logs.get(name, 0.0)):
-                self._stop_watching()
-                raise NonFiniteError(
-                    f"{name} is {logs[name]} at step {state.global_step}: lower the learning rate and go on from the "
-                    "last checkpoint"
-                )
+        try:
+            check_logged(logs, state.global_step)
+        except NonFiniteError:
+            self._stop_watching()
+            raise
         figures = self._figures(state.global_step)
         logs.update(figures)
         state.log_history[-1].update(figures)

@@ -1,6 +1,5 @@
 """What a fine-tuning run checks as it goes: examples do not see each other, checkpoints that are resumed are whole."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trainer_callbacks.checkpoints import mark_complete
 from trainer_callbacks.leakage import check_no_leakage
 from trainer_callbacks.refiner_rows import RefinerCollator
-from trainer_callbacks.watch import NonFiniteError
+from trainer_callbacks.watch import check_logged
 
 
 class RefinerChecks(TrainerCallback):  # type: ignore[misc,unused-ignore]
@@ -51,9 +50,7 @@ class RefinerChecks(TrainerCallback):  # type: ignore[misc,unused-ignore]
         Raises:
             NonFiniteError: with what to do.
         """
-        for name in ("loss", "grad_norm"):
-            if not math.isfinite(float((logs or {}).get(name, 0.0))):
-                raise NonFiniteError(f"{name} is no number at step {state.global_step}: lower the learning rate")
+        check_logged(logs or {}, state.global_step)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Mark the checkpoint, once every process has written its part."""

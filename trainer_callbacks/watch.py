@@ -9,6 +9,7 @@ accelerator reading a result would make the host wait, so results stay on the de
 calls before anything is logged or saved: no checkpoint is written after a batch that was not checked.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
@@ -154,6 +155,19 @@ class BatchWatch:
             f"the batch at {where} is not the one that the {phase} phase has there: something reorders, drops or "
             "changes rows between MeCoDataset and the model; set check_batches=False only if that is meant"
         )
+
+
+def check_logged(logs: Mapping[str, float], step: int) -> None:
+    """Check the training loss and gradient norm of an entry of the log, where it has them.
+
+    Raises:
+        NonFiniteError: if one of them is NaN or infinite.
+    """
+    for name in ("loss", "grad_norm"):
+        if not math.isfinite(logs.get(name, 0.0)):
+            raise NonFiniteError(
+                f"{name} is {logs[name]} at step {step}: lower the learning rate and go on from the last checkpoint"
+            )
 
 
 def check_weights(model: torch.nn.Module, step: int) -> None:

@@ -75,6 +75,15 @@ def test_half_precision_has_a_tolerance_of_its_own(quiet_model, tokenizer):
         check_no_leakage(model, lambda f: collate(f) | {"attention_mask": torch.ones_like(collate(f)["input_ids"])})
 
 
+def test_rounding_of_mixed_precision_is_no_leak(quiet_model, tokenizer):
+    """Weights are in float32 and passes in bfloat16, as under `training.bf16`; other neighbours change nothing."""
+    model, collate = quiet_model(), MeCoDataCollator(tokenizer)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert check_no_leakage(model, collate) > 1e-4, "more than float32 may differ by"
+        with pytest.raises(LeakageError):
+            check_no_leakage(model, lambda features: {"input_ids": collate(features)["input_ids"]})
+
+
 def test_a_collator_that_cuts_is_an_error(quiet_model, tokenizer):
     def cutting(features):
         batch = MeCoDataCollator(tokenizer)(features)

@@ -39,8 +39,13 @@ def write_description(folder: Path, stages: Mapping[Stage, Described]) -> None:
     (folder / REFINER_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def read_description(folder: Path, stage: Stage) -> Described | None:
+def read_description(folder: Path, stage: Stage, *, name: str | None = None) -> Described | None:
     """Return what a folder says about one stage; None where it says nothing at all.
+
+    Args:
+        folder: Where `refiner.json` may be.
+        stage: The pass that programs are wanted for.
+        name: What errors call the model; None: its folder.
 
     Raises:
         ValueError: if the model was not trained for this stage, or the file cannot be read.
@@ -52,8 +57,8 @@ def read_description(folder: Path, stage: Stage) -> Described | None:
         stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
         told = {name: Described(**settings) for name, settings in stages.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); remove it and name a preset") from error
+        raise ValueError(f"{name or folder}: {REFINER_FILE} cannot be read ({error}); name a preset") from error
     if stage not in told:
         trained = ", ".join(told) or "no"
-        raise ValueError(f"{folder} was trained for the {trained} stage, not for the {stage} stage")
+        raise ValueError(f"{name or folder} was trained for the {trained} stage, not for the {stage} stage")
     return told[stage]

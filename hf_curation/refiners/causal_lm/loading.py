@@ -6,8 +6,9 @@ The released ProX models ship `tokenizer.model` alone; transformers 5 converts i
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hf_curation.refiners.on_hub import adapter_folder
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -25,7 +26,7 @@ class Source:
     revision: str | None = None
     """Branch, tag or commit of `model` on the Hub."""
     adapter: str | None = None
-    """A PEFT adapter, Hub id or folder, merged into the weights."""
+    """A PEFT adapter to merge into the weights: a folder, a Hub id, or that and `@revision`."""
     gguf_file: str | None = None
     """The GGUF file within `model` to load and dequantise, instead of safetensors."""
 
@@ -107,12 +108,9 @@ def load_model(source: Source, *, device: str | None, dtype: str) -> "PreTrained
 def _with_adapter(model: "PreTrainedModel", adapter: str) -> "PreTrainedModel":
     if not is_installed("peft"):
         raise ImportError("`peft` is needed to load an adapter: pip install 'hf-curation[refine]'")
-    folder = Path(adapter)
-    if folder.is_dir() and not (folder / "adapter_model.safetensors").is_file():
-        raise ValueError(f"adapter {adapter} holds no adapter_model.safetensors (pickled weights are not loaded)")
     from peft import PeftModel  # noqa: PLC0415
 
-    return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    return PeftModel.from_pretrained(model, str(adapter_folder(adapter))).merge_and_unload()
 
 
 def is_installed(module: str) -> bool:

@@ -49,7 +49,7 @@ class CausalLMRefiner:
     system: str | None = None
     """The system text in place of the preset's; UltraX's preset needs it."""
     adapter: str | None = None
-    """A PEFT adapter on top, Hub id or folder."""
+    """A PEFT adapter on top: a folder, a Hub id, or that and `@revision`."""
     revision: str | None = None
     """Branch, tag or commit of the model on the Hub."""
     gguf_file: str | None = None

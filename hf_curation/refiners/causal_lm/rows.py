@@ -5,36 +5,29 @@ tokens at a time: one that the model chose, others that the grammar forced or a 
 its positions, without padding on the left, so that tokens which turn out wrong are simply written over, and a row that
 has ended is replaced by the last one. `DynamicCache` can do none of this, and copies everything for each token.
 
-Only for models in which every layer attends to all that was read (`suits`). Without `grouped_attention` a
-pass of several tokens copies keys and values once for each query head of their group: 796 ms with these copies, 320
-without, measured on SmolLM2-135M in float32 on one core, 12 rows of 400 tokens reading 4 tokens each.
+Only for models in which every layer attends to all that was read (`suits`), and within `row_attention`.
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, Cache, DynamicCache
+from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+
+from hf_curation.refiners.causal_lm.row_attention import Layout, laid_out
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-_ATTENTION = "hf_curation_rows"
-_MAX_GROUPED_TOKENS = 32
-"""Of longer passes the masks would cost more than the copies of keys and values."""
 
 
 def suits(model: "PreTrainedModel") -> bool:
     """Say whether `Rows` can hold what `model` remembers: no sliding windows, no recurrent states, free positions.
 
-    Its attention must take a mask of its own for every token, which flash attention does not.
+    Its attention must be exchangeable, and one that takes a mask of its own for every token.
     """
-    if model.config._attn_implementation not in ("sdpa", "eager"):
+    if model.config._attn_implementation != "sdpa" or not model._can_set_attn_implementation():
         return False
     layers = DynamicCache(config=model.config).layers
     takes_positions = "position_ids" in inspect.signature(model.forward).parameters
@@ -69,32 +62,36 @@ class Rows:
         Returns:
             the logits behind the last `num_wanted` tokens of each row, one row after the other: (wanted, vocabulary).
         """
-        # Shapes: B = rows, T = tokens of the longest, S = positions of the longest row, V = vocabulary.
+        # Shapes: B = rows, T = tokens of the longest, S = positions of the longest row, N = tokens of all rows
+        # together, W = those whose logits are wanted, V = vocabulary.
         model, longest = self._model, max(map(len, tokens))
-        starts = self.lengths[first : first + len(tokens)]
-        pads = [longest - len(ids) for ids in tokens]
-        ids_BT = torch.tensor([[0] * pad + list(ids) for pad, ids in zip(pads, tokens, strict=True)])
-        # The last tokens of all rows stand in one column, so that logits are computed for few; pads look at token 0.
-        steps_BT = torch.arange(longest) - torch.tensor(pads)[:, None]
-        is_pad_BT = steps_BT < 0
-        positions_BT = (torch.tensor(starts)[:, None] + steps_BT).masked_fill(is_pad_BT, 0)
-        stop = self._cache.open(first, positions_BT, is_pad_BT)
-        positions_BT = positions_BT.to(model.device)
-        is_hidden_BTS = torch.arange(stop, device=model.device) > positions_BT[:, :, None]
-        mask_BTS = torch.zeros(is_hidden_BTS.shape, dtype=model.dtype, device=model.device)
+        pads_B = torch.tensor([longest - len(ids) for ids in tokens])
+        steps_BT = torch.arange(longest) - pads_B[:, None]
+        is_token_BT = steps_BT >= 0
+        is_wanted_BT = torch.arange(longest) >= longest - torch.tensor(num_wanted)[:, None]
+        starts_B = torch.tensor(self.lengths[first : first + len(tokens)])
+        # Padding looks at the first position: what comes of it is thrown away, but it must not be no number.
+        positions_BT = (starts_B[:, None] + steps_BT).masked_fill(~is_token_BT, 0)
+        rows_N, _ = is_token_BT.nonzero(as_tuple=True)
+        positions_N = positions_BT[is_token_BT]
+        stop = self._cache.open(first, len(tokens), rows_N, positions_N)
+        is_hidden_BTS = torch.arange(stop) > positions_BT[:, :, None]
+        mask_BTS = torch.zeros(is_hidden_BTS.shape, dtype=model.dtype)
         mask_BTS.masked_fill_(is_hidden_BTS, torch.finfo(model.dtype).min)
-        most = max(num_wanted)
-        logits_BTV: torch.Tensor = model(
-            ids_BT.to(model.device),
-            attention_mask=mask_BTS[:, None],
-            position_ids=positions_BT,
-            past_key_values=self._cache,
-            use_cache=True,
-            **({"logits_to_keep": most} if self._can_choose_logits else {}),
-        ).logits[:, -most:]
+        wanted_W = is_wanted_BT[is_token_BT].nonzero()[:, 0].to(model.device)
+        places_N = is_token_BT.flatten().nonzero()[:, 0].to(model.device)
+        with laid_out(Layout((len(tokens), longest), places_N)):
+            logits_WV: torch.Tensor = model(
+                torch.tensor([[token for ids in tokens for token in ids]]).to(model.device),
+                attention_mask=mask_BTS[:, None].to(model.device),
+                position_ids=positions_N[None].to(model.device),
+                past_key_values=self._cache,
+                use_cache=True,
+                **({"logits_to_keep": wanted_W} if self._can_choose_logits else {}),
+            ).logits[0]
         for row, ids in enumerate(tokens, first):
             self.lengths[row] += len(ids)
-        return torch.cat([logits_TV[most - n :] for logits_TV, n in zip(logits_BTV, num_wanted, strict=True)])
+        return logits_WV if self._can_choose_logits else logits_WV[wanted_W]
 
     def forget(self, row: int, num_tokens: int) -> None:
         """Take back the last tokens that a row has read."""
@@ -108,48 +105,30 @@ class Rows:
             self.lengths[row] = last
 
 
-@contextmanager
-def grouped_attention(model: "PreTrainedModel") -> Iterator[None]:
-    """Let a model with grouped queries read without a copy of its keys per query, while the context is open."""
-    usual = model.config._attn_implementation
-    if usual != "sdpa" or not model._can_set_attn_implementation():
-        yield
-        return
-    AttentionInterface.register(_ATTENTION, _grouped_attention)
-    AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
-    model.set_attn_implementation(_ATTENTION)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(usual)
-
-
 class _RowCache(Cache):  # type: ignore[misc]
     """A buffer of (rows, positions, heads, size) for the keys of each layer, and one for the values."""
 
     def __init__(self, num_rows: int, capacity: int) -> None:
         super().__init__(layers=[])
         self._stop = 0
-        self._shape = (num_rows, capacity + 1)
+        self._shape = (num_rows, capacity)
         self._buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._rows = slice(0)
         self._places: tuple[Any, Any] | None = None
 
-    def open(self, first: int, positions_BT: torch.Tensor, is_pad_BT: torch.Tensor) -> int:
-        """Say which rows the pass to come writes, and at which positions; returns where the positions end."""
-        num_rows, capacity = self._shape
-        self._rows = slice(first, first + len(positions_BT))
-        self._stop = int(positions_BT.max()) + 1
-        # The last place is never looked at.
-        self._places = (torch.arange(num_rows)[self._rows, None], positions_BT.masked_fill(is_pad_BT, capacity - 1))
+    def open(self, first: int, num_rows: int, rows_N: torch.Tensor, positions_N: torch.Tensor) -> int:
+        """Say where the pass to come, of some rows from `first` on, writes each token; returns where positions end."""
+        self._stop = int(positions_N.max()) + 1
+        self._rows = slice(first, first + num_rows)
+        self._places = (first + rows_N, positions_N)
         return self._stop
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: Any, **__: Any) -> Any:  # noqa: ANN401
-        """Write (rows, heads, tokens, size) to their places and return the rows' whole keys and values, as views."""
+        """Write (1, heads, tokens, size) to their places and return the rows' whole keys and values, as views."""
         if len(self._buffers) <= layer_idx:
             self._allocate(keys.transpose(1, 2), values.transpose(1, 2))
         for buffer, states in zip(self._buffers[layer_idx], (keys, values), strict=True):
-            buffer[self._places] = states.transpose(1, 2)
+            buffer[self._places] = states[0].transpose(0, 1)
         return tuple(buffer[self._rows, : self._stop].transpose(1, 2) for buffer in self._buffers[layer_idx])
 
     def copy_from(self, other: "_RowCache", rows: slice, num_tokens: int) -> None:
@@ -175,29 +154,3 @@ class _RowCache(Cache):  # type: ignore[misc]
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Return the number of positions that were filled before the pass under way."""
         return 0
-
-
-def _grouped_attention(
-    module: Any,  # noqa: ANN401
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    **kwargs: Any,  # noqa: ANN401
-) -> tuple[torch.Tensor, None]:
-    """Attend as sdpa does; in short passes the queries of a group stand in a row before their one key."""
-    # Shapes: B = rows, H = query heads, K = key heads, G = H / K, T = tokens, S = positions, D = size.
-    B, H, T, D = query.shape
-    K = key.shape[1]
-    G = H // K
-    if G == 1 or T > _MAX_GROUPED_TOKENS or attention_mask is None or attention_mask.shape[1] != 1:
-        output: torch.Tensor = sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, **kwargs
-        )[0]
-        return output, None
-    out = torch.nn.functional.scaled_dot_product_attention(
-        query.reshape(B, K, G * T, D), key, value, attn_mask=attention_mask.repeat(1, 1, G, 1), scale=scaling
-    )
-    out_BTHD: torch.Tensor = out.reshape(B, H, T, -1).transpose(1, 2).contiguous()
-    return out_BTHD, None

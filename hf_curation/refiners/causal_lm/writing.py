@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from hf_curation.refiners.base import Window
 from hf_curation.refiners.causal_lm.constrain import allow_only, consume
-from hf_curation.refiners.causal_lm.rows import Rows, grouped_attention
+from hf_curation.refiners.causal_lm.row_attention import row_attention
+from hf_curation.refiners.causal_lm.rows import Rows
 
 if TYPE_CHECKING:
     from hf_curation.refiners.causal_lm.decoder_parts import DecoderParts
@@ -29,11 +30,11 @@ def write(
     decoder: "DecoderParts", prompts: Sequence[Sequence[int]], windows: Sequence[Window]
 ) -> list[tuple[list[int], bool]]:
     """Return what the model writes after each prompt, its end token left out, and whether it was cut off."""
-    head = _read_head(decoder, prompts)
     writers = [_Writer(decoder, prompt, window) for prompt, window in zip(prompts, windows, strict=True)]
     capacity = max(map(len, prompts)) + decoder.max_new_tokens + decoder.max_draft
     rows = Rows(decoder.model, num_rows=len(prompts), capacity=capacity)
-    with grouped_attention(decoder.model):
+    with row_attention(decoder.model):
+        head = _read_head(decoder, prompts)
         active: list[_Writer] = []
         for group in _groups(writers, decoder):
             rows.begin(len(group), head)

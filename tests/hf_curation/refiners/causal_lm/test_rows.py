@@ -1,11 +1,10 @@
 """Rows at different places give the logits of each row read alone, whole, without a cache."""
 
-from contextlib import nullcontext
-
 import pytest
 import torch
 
-from hf_curation.refiners.causal_lm.rows import Rows, grouped_attention, suits
+from hf_curation.refiners.causal_lm.row_attention import row_attention
+from hf_curation.refiners.causal_lm.rows import Rows, suits
 
 # Whatever the order of summation: random weights of this size give logits of about 10.
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
@@ -22,13 +21,9 @@ def texts():
     return [torch.randint(0, 300, (n,), generator=generator).tolist() for n in (40, 23, 31, 57)]
 
 
-@pytest.mark.parametrize("attention", ["grouped", "sdpa", "eager"])
-def test_rows_read_on_from_different_places(grouped_model, texts, attention, monkeypatch):
+def test_rows_read_on_from_different_places(grouped_model, texts):
     model = grouped_model
-    context = grouped_attention(model) if attention == "grouped" else nullcontext()
-    if attention == "eager":
-        monkeypatch.setattr(model.config, "_attn_implementation_internal", "eager")
-    with torch.inference_mode(), context:
+    with torch.inference_mode(), row_attention(model):
         rows = Rows(model, num_rows=4, capacity=60)
         rows.begin(2)
         rows.read(0, [texts[0][:9], texts[1][:20]], [1, 1])
@@ -43,7 +38,7 @@ def test_rows_read_on_from_different_places(grouped_model, texts, attention, mon
 
 
 def test_what_was_read_in_vain_is_written_over(grouped_model, texts):
-    with torch.inference_mode():
+    with torch.inference_mode(), row_attention(grouped_model):
         rows = Rows(grouped_model, num_rows=1, capacity=60)
         rows.begin(1)
         rows.read(0, [texts[0][:10] + [7] * 12], [1])
@@ -54,7 +49,7 @@ def test_what_was_read_in_vain_is_written_over(grouped_model, texts):
 
 def test_rows_begin_with_a_head_and_take_the_place_of_those_that_ended(grouped_model, texts):
     head, bodies = texts[0], texts[1:]
-    with torch.inference_mode():
+    with torch.inference_mode(), row_attention(grouped_model):
         first = Rows(grouped_model, num_rows=1, capacity=len(head))
         first.begin(1)
         first.read(0, [head], [1])
@@ -74,7 +69,7 @@ def test_attention_is_put_back_even_if_a_pass_fails(grouped_model):
     usual = grouped_model.config._attn_implementation
 
     def fail():
-        with grouped_attention(grouped_model):
+        with row_attention(grouped_model):
             assert grouped_model.config._attn_implementation != usual
             raise RuntimeError("no memory")
 
@@ -83,11 +78,11 @@ def test_attention_is_put_back_even_if_a_pass_fails(grouped_model):
     assert grouped_model.config._attn_implementation == usual == "sdpa"
 
 
-def test_flash_attention_takes_no_mask_of_ours(grouped_model, monkeypatch):
-    monkeypatch.setattr(grouped_model.config, "_attn_implementation_internal", "flash_attention_2")
-    assert not suits(grouped_model)
-    monkeypatch.setattr(grouped_model.config, "_attn_implementation_internal", "eager")
+@pytest.mark.parametrize("attention", ["flash_attention_2", "eager"])
+def test_another_attention_is_not_replaced(grouped_model, monkeypatch, attention):
     assert suits(grouped_model)
+    monkeypatch.setattr(grouped_model.config, "_attn_implementation_internal", attention)
+    assert not suits(grouped_model)
 
 
 def test_models_that_forget_or_count_for_themselves_are_left_to_generate(grouped_model, sliding_model):

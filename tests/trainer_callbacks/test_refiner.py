@@ -114,14 +114,14 @@ def examples():
 def make_trainer(tokenizer, examples, tmp_path):
     encoded = encode_examples(examples, tokenizer, max_tokens=128)
 
-    def build(steps, *, output=tmp_path / "run", windows=6, **settings):
+    def build(steps, *, output=tmp_path / "run", windows=6, model=None, **settings):
         collator = RefinerCollator(tokenizer, trained_positions_only=True)
         asked = EncodedExamples(encoded.examples[:windows], encoded.encoded[:windows])
         given = {"max_steps": steps, "learning_rate": 3e-3, "per_device_train_batch_size": 12, "seed": 3}
         given |= {"remove_unused_columns": False, "report_to": "none", "use_cpu": True, "disable_tqdm": True}
         given |= {"save_strategy": "no", "logging_steps": 5}
         return RefinerTrainer(
-            model=tiny_model(tokenizer),
+            model=model or tiny_model(tokenizer),
             args=TrainingArguments(output_dir=str(output), **given | settings),
             train_dataset=RefinerRows(encoded.encoded, seq_len=128),
             eval_dataset=RefinerRows(encoded.encoded[:6], seq_len=128),
@@ -150,6 +150,35 @@ def test_the_format_is_learnt(make_trainer):
     logged = {name for entry in trainer.state.log_history for name in entry}
     assert {"eval_loss", "eval_line_f1", "eval_valid_programs"} <= logged
     assert trainer.model.config.use_cache is False, "the evaluation leaves the model as it was"
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_an_adapter_in_training_writes_as_fast_as_merged_weights_and_the_same(
+    make_trainer, tokenizer, monkeypatch, bf16
+):
+    from peft import LoraConfig, get_peft_model
+
+    base = tiny_model(tokenizer)
+    with torch.no_grad():
+        for weight in base.parameters():
+            weight.mul_(8)  # programs of some variety
+    config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    model = get_peft_model(base, config).train()
+    trainer = make_trainer(1, model=model, bf16=bf16)
+    monkeypatch.setattr("hf_curation.refiners.causal_lm.generating.generate", None)
+
+    def answers():
+        with trainer._ready_to_write() as ready:
+            assert not any(part.training for part in ready.modules()), "dropout of the adapter is off as well"
+            return [draft.text for draft in trainer._answer(ready, range(6))]
+
+    written = answers()
+    assert all(part.training for part in model.modules())
+    assert trainer.score().num_windows == 6
+    with model.disable_adapter():
+        assert answers() != written, "the adapter takes part"
+    trainer.model = model.merge_and_unload()
+    assert bf16 or answers() == written
 
 
 @pytest.mark.slow

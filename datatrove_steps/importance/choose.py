@@ -17,9 +17,8 @@ import orjson
 import pyarrow.compute as pc
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
-from pyarrow import parquet
 
-from datatrove_steps.importance.sidecar import Sidecars
+from datatrove_steps.importance.sidecar import Sidecars, read_columns
 from datatrove_steps.importance.stages import Stage, check_file
 from datatrove_steps.ledger import RankLedger
 from hf_curation.files.atomic import write_json
@@ -151,9 +150,10 @@ class Choices:
 def _id_of(sidecars: Sidecars, hash_: int) -> str | None:
     """Return an id of this hash."""
     for path in sidecars.paths:
-        ids = parquet.read_table(path, columns=["id"], filters=pc.field("id_hash") == np.uint64(hash_)).column("id")
-        if len(ids):
-            return str(ids[0].as_py())
+        for batch in read_columns(path, ["id", "id_hash"]):
+            ids = batch.filter(pc.field("id_hash") == np.uint64(hash_)).column("id")
+            if len(ids):
+                return str(ids[0].as_py())
     return None
 
 

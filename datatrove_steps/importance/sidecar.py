@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import parquet
 
 from datatrove_steps.importance.stages import Stage, check_file
+from hf_curation.files.reading import open_parquet
 from hf_curation.sampling.candidates import Candidates
 
 _BATCH_ROWS: Final = 50_000
@@ -47,7 +47,7 @@ class Sidecars:
         """Return the same with the names of all sources, in the order of the alphabet."""
         names: set[str] = set()
         for path in self.paths:
-            for batch in _batches(path, ["source"]):
+            for batch in read_columns(path, ["source"]):
                 column = batch.column("source")
                 used = np.unique(column.indices.to_numpy(zero_copy_only=False))
                 names.update(column.dictionary.take(pa.array(used)).to_pylist())
@@ -62,7 +62,7 @@ class Sidecars:
 def read_candidates(path: Path, columns: Sequence[str], source_names: Sequence[str]) -> Iterator[Candidates]:
     """Yield the rows of one sidecar."""
     codes = {name: code for code, name in enumerate(source_names)}
-    for batch in _batches(path, ["id_hash", "num_tokens", *columns, "source", "excluded"]):
+    for batch in read_columns(path, ["id_hash", "num_tokens", *columns, "source", "excluded"]):
         yield candidates_of(batch, columns, codes)
 
 
@@ -82,7 +82,7 @@ def candidates_of(batch: Any, columns: Sequence[str], codes: Mapping[str, int]) 
 
 def read_sidecar(path: Path, columns: Sequence[str]) -> "RowReader":
     """Return a reader of a sidecar's rows, some at a time."""
-    return RowReader(_batches(path, ["id", "id_hash", "num_tokens", "num_ngrams", *columns, "source", "excluded"]))
+    return RowReader(read_columns(path, ["id", "id_hash", "num_tokens", "num_ngrams", *columns, "source", "excluded"]))
 
 
 class RowReader:
@@ -112,16 +112,18 @@ class RowReader:
         return False
 
 
-def _batches(path: Path, columns: list[str]) -> Iterator[Any]:
+def read_columns(path: Path, columns: list[str]) -> Iterator[Any]:
+    """Yield some columns of a sidecar as record batches."""
     with path.open("rb") as raw:
-        # What is buffered ahead stays in memory until the end of the file.
-        file = parquet.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False)
-        yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False)
+        yield from open_parquet(raw, path.name).iter_batches(
+            batch_size=_BATCH_ROWS, columns=columns, use_threads=False
+        )
 
 
 def _check_facts(path: Path, stage: Stage, columns: Sequence[str]) -> str:
     """Return the digest of the model that made a sidecar."""
-    schema = parquet.read_schema(path)
+    with path.open("rb") as raw:
+        schema = open_parquet(raw, path.name).schema_arrow
     facts = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
     if facts.get("plan_sha256") != stage.plan.sha256 or not set(columns) <= set(schema.names):
         raise ValueError(f"{path} holds weights of another plan; remove it and run again")

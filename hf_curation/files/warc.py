@@ -82,7 +82,8 @@ def read_captures(stream: BinaryIO, name: str, *, part: int = 0, num_parts: int 
         while (headers := _read_headers(stream)) is not None:
             length = headers.get("content-length", "")
             if not (length.isascii() and length.isdigit() and len(length) < 16):
-                raise ShardError(f"{name}: is no WARC file, or damaged, after {index} captures")
+                reason = "damaged" if index else "wrong_format"
+                raise ShardError(f"{name}: is no WARC file, or damaged, after {index} captures", reason)
             is_wanted = headers.get("warc-type", "").lower() in _CAPTURES
             is_ours = is_wanted and index % num_parts == part
             is_whole = int(length) <= MAX_CAPTURE_BYTES

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_curation.files.atomic import PartFile, canonical_json, write_json
+from hf_curation.files.reading import open_parquet
 from hf_curation.metadata.missing import Missing
 
 _FORMAT = "hf-curation value counts 1"
@@ -132,12 +133,16 @@ def _write_parquet(path: Path, facts: dict[str, Any], counts: dict[str, int]) ->
         [("value", pa.string()), ("count", pa.int64())], metadata={"hf_curation": canonical_json(facts)}
     )
     with PartFile(path) as part:
-        pq.write_table(pa.table([list(counts), list(counts.values())], schema=schema), part, compression="zstd")
+        pq.write_table(
+            pa.table([list(counts), list(counts.values())], schema=schema),
+            part,
+            compression="zstd",
+            write_page_checksum=True,
+        )
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    table = pq.read_table(path)
+    with path.open("rb") as raw:
+        table = open_parquet(raw, path.name).read(use_threads=False)
     facts = json.loads((table.schema.metadata or {})[b"hf_curation"])
     return facts, dict(zip(table["value"].to_pylist(), table["count"].to_pylist(), strict=True))

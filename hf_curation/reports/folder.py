@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_curation.files.addresses import without_user
+from hf_curation.files.reading import ShardError, open_parquet
 from hf_curation.reports.tally import count_words
 
 BATCH_BYTES = 32 * 2**20
@@ -123,11 +124,10 @@ def _quarantine_reason(line: str) -> str:
 
 def _pages_of(file: Path, *, dropped: bool) -> Iterator[Page]:
     import pyarrow as pa  # noqa: PLC0415 - `hf-curation report --help` need not load it
-    from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        # Buffered ahead, pages stay in memory to the end of the file: 327 MiB for one of 239 MB, instead of 115.
-        with parquet.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as source:
+        with file.open("rb") as raw:
+            source = open_parquet(raw, file.name)
             cells = _Cells(source.schema_arrow)
             if "text" not in cells.paths:
                 raise ValueError(
@@ -137,7 +137,7 @@ def _pages_of(file: Path, *, dropped: bool) -> Iterator[Page]:
                 for row in batch.to_pylist():
                     row[EXTRA_COLUMN] = _json_object(row.get(EXTRA_COLUMN))
                     yield _page(cells, row, dropped=dropped)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (ShardError, pa.ArrowException, UnicodeDecodeError) as error:
         raise ValueError(f"{file} is damaged ({error}); run `hf-curation refine` again to write it") from error
 
 

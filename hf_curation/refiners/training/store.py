@@ -11,6 +11,7 @@ from typing import Any, Final, get_type_hints
 
 from hf_curation.config import write_yaml
 from hf_curation.files.atomic import PartFile, write_json, write_whole
+from hf_curation.files.reading import open_parquet
 from hf_curation.refiners.training.examples import Example
 from hf_curation.refiners.training.make import TrainingSet
 from hf_curation.refiners.training.set_report import card_text, describe_set
@@ -59,13 +60,11 @@ def read_training_set(folder: Path, split: str) -> Iterator[Example]:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if not (folder / REPORT).is_file():
         raise ValueError(f"{folder} holds no training set ({REPORT} is missing); make one with refiner make-data")
-    from pyarrow import parquet  # noqa: PLC0415
-
     path = folder / "data" / f"{split}.parquet"
     if not path.is_file():
         return  # no example fell into this split
-    with parquet.ParquetFile(path, pre_buffer=False) as file:
-        for batch in file.iter_batches(batch_size=_ROW_GROUP):
+    with path.open("rb") as raw:
+        for batch in open_parquet(raw, path.name).iter_batches(batch_size=_ROW_GROUP):
             for row in batch.to_pylist():
                 yield Example(**row)
 
@@ -78,7 +77,7 @@ def _write_split(examples: Sequence[Example], path: Path) -> None:
     schema = pa.schema([(f.name, pa.type_for_alias(_TYPES.get(hints[f.name], "string"))) for f in fields(Example)])
     table = pa.Table.from_pylist([_storable(e.as_row()) for e in examples], schema=schema)
     with PartFile(path) as part:
-        parquet.write_table(table, part, row_group_size=_ROW_GROUP, compression="zstd")
+        parquet.write_table(table, part, row_group_size=_ROW_GROUP, compression="zstd", write_page_checksum=True)
 
 
 def _storable(row: dict[str, Any]) -> dict[str, Any]:

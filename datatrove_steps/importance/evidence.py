@@ -35,7 +35,7 @@ def assemble_evidence(plan: SelectPlan, choices: Choices, weighed: StageAccount,
     targets = read_counts(stages["count_target"], spec, len(plan.targets))
     [raw] = read_counts(stages["count_raw"], spec)
     kept = _merged(plan)
-    model = ImportanceModel.load(plan.scored("model.npz"))
+    model = ImportanceModel.load(plan.scored("model.npz"), tokens=plan.config.features)
     return assemble(
         asked=_asked(plan, model),
         targets={one.name: group for one, group in zip(plan.targets, targets, strict=True)},

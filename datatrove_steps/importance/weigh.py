@@ -77,6 +77,7 @@ class WeighDocuments(PipelineStep):  # type: ignore[misc]
 
     Args:
         model_path: what `ImportanceModel.save` wrote.
+        tokens: where the model's tokenizer lies; None: it has none, or one on the Hub.
         scoring: how n-gram ratios become a weight; temperature and clip do not matter here.
         leak_index_path: what `LeakIndex.save` wrote; None looks for no passages of held-out sets.
         output_folder: gets the sidecar; None, in other pipelines: weights go into the documents' metadata only.
@@ -93,6 +94,7 @@ class WeighDocuments(PipelineStep):  # type: ignore[misc]
         self,
         model_path: str | Path,
         *,
+        tokens: str | None = None,
         scoring: Scoring = Scoring(),  # noqa: B008 - frozen
         leak_index_path: str | Path | None = None,
         output_folder: str | Path | None = None,
@@ -105,6 +107,7 @@ class WeighDocuments(PipelineStep):  # type: ignore[misc]
         if readings is not None and output_folder is None:
             raise ValueError("weights of documents that are read from files need an output_folder")
         self.model_path = Path(model_path).absolute()
+        self.tokens = tokens
         self.scoring = scoring
         self.leak_index_path = None if leak_index_path is None else Path(leak_index_path).absolute()
         self.output_folder = None if output_folder is None else Path(output_folder).absolute()
@@ -125,7 +128,9 @@ class WeighDocuments(PipelineStep):  # type: ignore[misc]
             self.stage.check_world(world_size)
         for stage in self.needs:
             check_file(stage, stage.outputs()[0])
-        weigher = _Weigher.load(self.model_path, self.leak_index_path, self.scoring)
+        model = ImportanceModel.load(self.model_path, tokens=self.tokens)
+        leaks = None if self.leak_index_path is None else LeakIndex.load(self.leak_index_path)
+        weigher = _Weigher(model, leaks, self.scoring)
         page, progress = RankLedger(rank), Progress(self.stage, rank)
         account = StageAccount()
         with _Sidecar(self._path(rank), weigher, self.stage) as sidecar:
@@ -177,11 +182,6 @@ class _Weigher:
         self.scoring = scoring
         self.featurizer = featurizer_of(model.spec)
         self.columns = weight_columns(model.target_names, separate=model.table.ndim == 2)
-
-    @classmethod
-    def load(cls, model_path: Path, leak_index_path: Path | None, scoring: Scoring) -> "_Weigher":
-        leaks = None if leak_index_path is None else LeakIndex.load(leak_index_path)
-        return cls(ImportanceModel.load(model_path), leaks, scoring)
 
     def weigh(self, texts: Texts, account: StageAccount) -> tuple[LogWeights, Any]:
         """Return weights, and int8[N]: the number of each text's exclusion, or -1."""

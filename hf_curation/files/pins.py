@@ -39,6 +39,15 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
     return base, given
 
 
+def portable_name(given: str) -> str:
+    """Return what a model or tokenizer is called in what a run writes: its name on the Hub, or its folder's own name.
+
+    Where it lies is not what it is, and equal runs in two places are equal; what it is, a digest beside the name says.
+    """
+    path = Path(given).expanduser()
+    return path.resolve().name if path.exists() else given
+
+
 def pin_url(url: str) -> str:
     """Return an `hf://` address with the commit that its revision is now; others, and buckets, come back as they are.
 

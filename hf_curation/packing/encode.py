@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_curation.files.atomic import write_json, write_whole
-from hf_curation.files.pins import split_revision
+from hf_curation.files.pins import portable_name, split_revision
 from hf_curation.packing.store import vocabulary_hash
 from hf_curation.vocabulary.encoding import Backend, BulkEncoder, load_bulk_encoder
 
@@ -33,7 +33,7 @@ class PageEncoder:
     """A loaded tokenizer."""
 
     name: str
-    """As given, with `@revision` where there is one."""
+    """On the Hub, with `@revision` where there is one; of a folder its own name, wherever it lies."""
     vocabulary_sha256: str
     max_token_id: int
     rules: str
@@ -71,7 +71,7 @@ def load_encoder(tokenizer: str, *, revision: str | None = None, backend: Backen
     rules.no_padding()
     rules.no_truncation()
     return PageEncoder(
-        name=tokenizer if revision is None else f"{tokenizer}@{revision}",
+        name=portable_name(tokenizer) + ("" if revision is None else f"@{revision}"),
         vocabulary_sha256=vocabulary_hash(loaded),
         max_token_id=max(loaded.get_vocab().values(), default=0),
         rules=rules.to_str(),

@@ -188,8 +188,13 @@ class ImportanceModel:
         write_arrays(Path(path), {"table": self.table, "header": np.frombuffer(self._header(), np.uint8)})
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, *, tokens: str | None = None) -> Self:
         """Read a saved model.
+
+        Args:
+            path: what `save` wrote.
+            tokens: where its tokenizer lies, see `FeatureSpec.tokens`: the model knows of a folder by its name alone.
+                None: it is as the model says, words or a name on the Hub.
 
         Raises:
             ValueError: if the file is no model, is of another schema, or its features are others in this environment
@@ -201,14 +206,14 @@ class ImportanceModel:
             raise ValueError(
                 f"{path} has schema version {header.get('schema_version')}, this is {SCHEMA_VERSION}: fit it anew"
             )
-        spec = FeatureSpec(**header["spec"])
+        spec = FeatureSpec(**header["spec"] | ({} if tokens is None else {"tokens": tokens}))
         _check_features(path, header["facts"]["features"], spec.describe())
         return cls(arrays["table"], spec, tuple(header["target_names"]), header["facts"])
 
     def _header(self) -> bytes:
         header = {
             "schema_version": SCHEMA_VERSION,
-            "spec": asdict(self.spec),
+            "spec": asdict(self.spec) | {"tokens": self.facts["features"]["tokens"]},
             "target_names": list(self.target_names),
             "facts": self.facts,
         }

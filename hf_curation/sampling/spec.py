@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal, Self
 
+from hf_curation.files.pins import portable_name
 from hf_curation.sampling.mix64 import MIX64_VERSION
 
 WORDS: Final = "words"
@@ -77,11 +78,13 @@ class FeatureSpec:
     def describe(self) -> dict[str, Any]:
         """Return everything that decides in which bucket an n-gram falls, as JSON.
 
-        For a tokenizer this loads it once, to take the digest of its vocabulary.
+        For a tokenizer this loads it once, to take the digest of its vocabulary. One that lies here goes by the last
+        part of its path: where it lies is not what it is, and equal runs in two folders are equal.
         """
         described = asdict(self) | {"hash_version": MIX64_VERSION if self.hash == "mix64" else "sha256-mod"}
         if self.uses_words:
             return described | {"unicode": unicodedata.unidata_version}
+        described["tokens"] = portable_name(self.tokens)
         return described | {"tokenizer_sha256": _tokenizer_digest(self.tokens, self.revision)}
 
 

@@ -1,5 +1,8 @@
 """N-grams of a tokenizer's ids: fast, plain, and by the definition."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,10 +61,12 @@ def test_a_model_knows_its_tokenizer(folder, make_byte_tokenizer, tmp_path):
     model = ImportanceModel.fit(np.ones(500, np.int64), np.ones(500, np.int64), spec)
     assert len(model.facts["features"]["tokenizer_sha256"]) == 64
     model.save(tmp_path / "model.npz")
-    assert ImportanceModel.load(tmp_path / "model.npz").digest == model.digest
+    shutil.copytree(folder, tmp_path / "elsewhere" / Path(folder).name)
+    for place in (folder, str(tmp_path / "elsewhere" / Path(folder).name)):
+        assert ImportanceModel.load(tmp_path / "model.npz", tokens=place).digest == model.digest
     other = make_byte_tokenizer()
     other.backend_tokenizer.add_tokens(["whale"])
     other.save_pretrained(folder)
     _tokenizer_digest.cache_clear()
     with pytest.raises(ValueError, match="tokenizer_sha256 was"):
-        ImportanceModel.load(tmp_path / "model.npz")
+        ImportanceModel.load(tmp_path / "model.npz", tokens=folder)

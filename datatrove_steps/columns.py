@@ -62,8 +62,11 @@ def infer_columns(source: Source, *, text_key: str = "text", id_key: str = "id",
 
 
 def _sample(source: Source, file: SourceFile, text_key: str, declared: dict[str, Field]) -> Iterator[RawRecord]:
-    """Yield the first records of a file. A damaged one is its task's to report, and ends here without a word."""
-    with contextlib.suppress(ShardError):
+    """Yield the first records of a file. A damaged one is its task's to report, and ends here without a word.
+
+    One that is left out is looked at like any other, as far as that goes: columns are the same with and without it.
+    """
+    with contextlib.suppress(ShardError, *([ValueError] if file.bad else [])):
         if is_parquet(file.name):
             declared |= _declared(source, file)
         if is_warc(file.name):  # what a capture brings is known, and extracting 256 pages takes a while

@@ -15,7 +15,7 @@ follows from the input alone, so that two machines make the same files.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datatrove.executor.base import PipelineExecutor
 from datatrove.pipeline.base import PipelineStep
@@ -29,12 +29,16 @@ from datatrove_steps.refine import RefineChunks, RefineDocuments
 from datatrove_steps.refine_plan import RefineConfig, make_plan, pin_config, refiner_of, refiner_options
 from datatrove_steps.tables import Schema
 from datatrove_steps.writers import WriteParquet
+from hf_curation.files.bad_shards import prepare_source, settle_bad_shards
 from hf_curation.files.manifest import finished_ranks
 from hf_curation.files.pins import Pins
 from hf_curation.files.plans import Plan, claim_folder
-from hf_curation.files.sources import Source, find_source, fingerprint, limit_records
+from hf_curation.files.sources import Source, find_source
 from hf_curation.programs.limits import Limits
 from hf_curation.refiners.base import Stage
+
+if TYPE_CHECKING:
+    from datatrove_steps.tokenize_pipeline import TokenizeConfig
 
 
 def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = None) -> PipelineExecutor:
@@ -54,14 +58,11 @@ def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = N
     output = Path(config.output).expanduser().absolute()
     pins = Pins.of_run(output, overwrite=config.overwrite)
     config = pin_config(config, pins)
-    source = find_source(config.input)
-    check_apart(config.input, source, output)
-    if config.limit is not None:
-        source = limit_records(source, config.limit)
-    source = fingerprint(source)
+    source = find_input(config, output)
     columns = infer_columns(source, text_key=config.text_key, id_key=config.id_key)
     plan = make_plan(config, source, columns, pins)
     claim_folder(output, plan, overwrite=config.overwrite)
+    settle_bad_shards(output, source, text_key=config.text_key)
     settle_markers(output, plan)
     ledger = Ledger()
     pipeline = [
@@ -77,6 +78,19 @@ def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = N
         PublishRank(output, plan, ledger, progress_folder=output / "logs" / "progress"),
     ]
     return executors_of(pipeline, FinishRun(output, plan), plan, output, config.workers, slurm)
+
+
+def find_input(config: "RefineConfig | TokenizeConfig", output: Path) -> Source:
+    """Return what a run reads: with its limit, its fingerprint, and a mark at each file that is left out.
+
+    Raises:
+        ValueError: for an input that is not there, or lies in the output.
+        ShardError: if a file is damaged before the limit, or more are than may be left out.
+    """
+    found = find_source(config.input)
+    check_apart(config.input, found, output)
+    allowed, text_key = config.allow_bad_shards, config.text_key
+    return prepare_source(found, output, allow_bad_shards=allowed, limit=config.limit, text_key=text_key)
 
 
 def check_slurm(slurm: Mapping[str, Any] | None) -> None:

@@ -61,7 +61,8 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
     (`QUARANTINE_REASONS`) are quarantined and counted; a damaged file raises `ShardError` and fails the rank.
 
     Args:
-        source: where to read; a `Source` pins the list of files, a path is listed by every task.
+        source: where to read; a `Source` pins the list of files, a path is listed by every task. Files that
+            `prepare_source` marked as bad are left out.
         text_key: the column or key of the text.
         id_key: the column or key of the id.
         limit: the most records to read in the whole run, all tasks together; None for all.
@@ -110,7 +111,8 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
         with Quarantine(self.quarantine, "read", rank, self.ledger) as quarantine:
             for share in shares:
                 before = account.num_in
-                yield from self._read_share(source, share, account, quarantine)
+                if source.files[share.file].bad is None:
+                    yield from self._read_share(source, share, account, quarantine)
                 self._report_share(source.files[share.file], share, account.num_in - before, rank)
             account.quarantined = quarantine.counts
             account.check("read")
@@ -156,9 +158,15 @@ class ReadDocuments(PipelineStep):  # type: ignore[misc]
         return doc
 
     def _report_share(self, file: SourceFile, share: Share, num_records: int, rank: int) -> None:
-        self.stat_update("input_files")
+        self.stat_update("bad_shards" if file.bad else "input_files")
         if self.ledger:
-            entry = InputShare(name=file.name, part=share.part, num_parts=share.num_parts, num_records=num_records)
+            entry = InputShare(
+                name=file.name,
+                part=share.part,
+                num_parts=share.num_parts,
+                num_records=num_records,
+                left_out=file.bad.reason if file.bad else None,
+            )
             self.ledger.page(rank).inputs.append(entry)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from datatrove_steps.code_versions import versions_of
 from datatrove_steps.columns import describe_columns
 from datatrove_steps.tables import Schema
-from hf_curation.files.pins import Pins, split_revision
+from hf_curation.files.pins import Pins, portable_name, split_revision
 from hf_curation.files.plans import Plan, code_digest
 from hf_curation.files.reading import is_parquet, is_warc
 from hf_curation.files.sources import Source
@@ -50,6 +50,9 @@ class RefineConfig:
     """Column or key of the id."""
     limit: int | None = None
     """The most documents to read in all."""
+    allow_bad_shards: int = 0
+    """How many files that cannot be decoded may be left out, see `hf_curation.files.bad_shards`; to find them each
+    file is read through first. With more of them, or 0, their tasks fail."""
     keep_original: bool = False
     """Keep the text as it came in the column `original_text`."""
     max_removed_fraction: float = DEFAULT_LIMITS.max_removed_fraction
@@ -66,6 +69,8 @@ class RefineConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.allow_bad_shards < 0:
+            raise ValueError(f"allow_bad_shards must be at least 0, got {self.allow_bad_shards}")
         Limits(max_removed_fraction=self.max_removed_fraction)
         if "://" in self.output:
             raise ValueError(f"output {self.output!r} is no local folder; write locally, then push it in one commit")
@@ -107,6 +112,9 @@ def _pin_refiner(config: RefineConfig, stage: Stage, pins: Pins) -> str | Refine
     refiner = load_refiner(name, stage=stage, **refiner_options(config, stage)) if name else given
     if not isinstance(refiner, CausalLMRefiner) or Path(name or refiner.model).is_dir():
         return given
+    if name and refiner.adapter:
+        adapter, commit = pins.model(refiner.adapter)  # it names its base, with the revision that it was made from
+        return f"{adapter}@{commit}"
     model, commit = pins.model(refiner.model, refiner.revision)
     if name:
         return given if commit is None else f"{split_revision(name)[0]}@{commit}"
@@ -161,10 +169,21 @@ def _describe_refiner(config: RefineConfig, stage: Stage) -> dict[str, Any] | No
     if refiner is None:
         return None
     if not isinstance(refiner, str):
-        return {"name": refiner.name}
+        return _describe_object(refiner)
     options = refiner_options(config, stage)
     name = load_refiner(refiner, stage=stage, **options).name
     folder = Path(refiner)
     if folder.is_dir():
-        return {"name": folder.name, "digest": code_digest(folder), **options}
+        return {"name": portable_name(refiner), "digest": code_digest(folder), **options}
     return {"name": name, **options}
+
+
+def _describe_object(refiner: Refiner) -> dict[str, Any]:
+    """Return a refiner that was made by the caller as data; its models that lie here go by their files as well."""
+    found: dict[str, Any] = {"name": refiner.name}
+    for part in ("model", "adapter"):
+        path = str(getattr(refiner, part, None) or "")
+        if path and Path(path).is_dir():
+            found["name"] = found["name"].replace(path, portable_name(path))
+            found[f"{part}_digest"] = code_digest(Path(path))
+    return found

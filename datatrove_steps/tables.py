@@ -177,7 +177,7 @@ def _optional(values: list[Any], field: Field, extras: Sequence[dict[str, Any]])
         if not (bent and any(isinstance(value, bent) for value in values)):
             return pa.array(values, type=field.type)
     except _NO_FIT:
-        pass
+        pass  # some value does not fit: below, which
     for i, value in enumerate(values):
         if not _fits(value, field):
             extras[i][field.name] = value

@@ -23,7 +23,7 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove_steps.code_versions import versions_of
 from datatrove_steps.columns import describe_columns, infer_columns
 from datatrove_steps.ledger import Ledger
-from datatrove_steps.pipelines import check_apart, check_slurm, executors_of, settle_markers
+from datatrove_steps.pipelines import check_slurm, executors_of, find_input, settle_markers
 from datatrove_steps.publish import PublishRank
 from datatrove_steps.readers import ReadDocuments
 from datatrove_steps.refine_plan import default_tasks
@@ -31,11 +31,12 @@ from datatrove_steps.tables import Schema
 from datatrove_steps.tokenize import TokenizeDocuments
 from hf_curation.files.accounts import add_stages
 from hf_curation.files.atomic import remove_parts, write_json
+from hf_curation.files.bad_shards import settle_bad_shards
 from hf_curation.files.manifest import Manifest, check_run
 from hf_curation.files.pins import Pins
 from hf_curation.files.plans import Plan, claim_folder
-from hf_curation.files.sources import Source, find_source, fingerprint, limit_records
-from hf_curation.files.summary import run_facts
+from hf_curation.files.sources import Source
+from hf_curation.files.summary import bad_shards, run_facts
 from hf_curation.packing.encode import PageEncoder, load_encoder, save_encoder
 from hf_curation.packing.store import Shard, write_store_index
 
@@ -70,6 +71,9 @@ class TokenizeConfig:
     """Column or key of the id."""
     limit: int | None = None
     """The most documents to read in all."""
+    allow_bad_shards: int = 0
+    """How many files that cannot be decoded may be left out, see `hf_curation.files.bad_shards`; to find them each
+    file is read through first. With more of them, or 0, their tasks fail."""
     batch_size: int = 512
     """The most documents that are encoded together."""
     overwrite: bool = False
@@ -80,6 +84,8 @@ class TokenizeConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.allow_bad_shards < 0:
+            raise ValueError(f"allow_bad_shards must be at least 0, got {self.allow_bad_shards}")
         if "://" in self.output:
             raise ValueError(f"output {self.output!r} is no local folder; a token store is read by memory map")
 
@@ -102,15 +108,12 @@ def tokenize_documents(config: TokenizeConfig, *, slurm: Mapping[str, Any] | Non
     pins = Pins.of_run(output, overwrite=config.overwrite)
     tokenizer, revision = pins.model(config.tokenizer, config.revision)
     config = replace(config, input=pins.url(config.input), tokenizer=tokenizer, revision=revision)
-    source = find_source(config.input)
-    check_apart(config.input, source, output)
-    if config.limit is not None:
-        source = limit_records(source, config.limit)
-    source = fingerprint(source)
+    source = find_input(config, output)
     columns = _choose_columns(config, source)
     encoder = load_encoder(config.tokenizer, revision=config.revision)
     plan = _make_plan(config, source, columns, encoder, pins)
     claim_folder(output, plan, overwrite=config.overwrite)
+    settle_bad_shards(output, source, text_key=config.text_key)
     save_encoder(encoder, output / "encoder")
     settle_markers(output, plan)
     if not (output / "summary.json").exists():
@@ -195,6 +198,7 @@ def _summarise(manifests: Sequence[Manifest], shards: Sequence[Shard]) -> dict[s
             "dropped": tokenize.num_dropped,
             "quarantined": read.num_quarantined,
         },
+        "bad_shards": bad_shards(manifests),
         "tokens": sum(shard.num_tokens for shard in shards),
         "chars": read.totals["chars_out"],
         "dropped": dict(tokenize.dropped),
@@ -217,10 +221,9 @@ def _choose_columns(config: TokenizeConfig, source: Source) -> Schema:
 
 
 def _make_plan(config: TokenizeConfig, source: Source, columns: Schema, encoder: PageEncoder, pins: Pins) -> Plan:
-    is_folder = Path(config.tokenizer).is_dir()
     resolved = {
         "source": Path(config.input).name if source.is_local else config.input,
-        "tokenizer": Path(config.tokenizer).name if is_folder else encoder.name,
+        "tokenizer": encoder.name,
         "tokenizer_sha256": encoder.sha256,
         "vocabulary_sha256": encoder.vocabulary_sha256,
         "columns": describe_columns(columns),

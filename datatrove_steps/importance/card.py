@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from hf_curation.files.summary import told_bad_shards
+
 _COLUMNS: Final = {
     "num_ngrams": "n-grams that the weight is made of",
     "importance_lane": "what the document was chosen for: a target, or `general` for the random part",
@@ -32,6 +34,7 @@ def selection_card(summary: dict[str, Any], *, has_weights: bool = True) -> str:
         "| documents | number | share |\n| --- | ---: | ---: |\n" + "\n".join(rows),
         f"{tokens['in']:,} tokens came in, {tokens['chosen']:,} ({_percent(tokens['chosen'], tokens['in'])}) are "
         "chosen.",
+        *told_bad_shards(summary),
         *_reasons(summary),
         *_distances(summary),
         *_parts(summary),

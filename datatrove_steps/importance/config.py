@@ -92,6 +92,9 @@ class SelectConfig:
     """Column or key of the id; None: documents go by file and number."""
     limit: int | None = None
     """The most records of RAW to read in all."""
+    allow_bad_shards: int = 0
+    """How many files of RAW that cannot be decoded may be left out, see `hf_curation.files.bad_shards`; to
+    find them each file is read through first. With more of them, or 0, their tasks fail."""
     overwrite: bool = False
     """Remove what a run has written to `output` before."""
 
@@ -105,6 +108,8 @@ class SelectConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.allow_bad_shards < 0:
+            raise ValueError(f"allow_bad_shards must be at least 0, got {self.allow_bad_shards}")
         if self.preset not in ("default", "dsir"):
             raise ValueError(f"preset must be 'default' or 'dsir', got {self.preset!r}")
         if "://" in self.output:

@@ -18,7 +18,7 @@ from datatrove_steps.importance.plan import SelectPlan
 from hf_curation.files.accounts import ConservationError, StageAccount, add_stages
 from hf_curation.files.atomic import remove_parts, write_json, write_whole
 from hf_curation.files.manifest import Manifest
-from hf_curation.files.summary import run_facts
+from hf_curation.files.summary import bad_shards, run_facts
 from hf_curation.sampling.choice import Choice
 
 
@@ -109,6 +109,7 @@ def summarise_selection(
         },
         "excluded": excluded,
         "quarantined": dict(sorted(read.quarantined.items())),
+        "bad_shards": bad_shards(manifests),
         "tokens": {
             "in": chosen.totals["tokens_in"],
             "eligible": choice.eligible.num_tokens,
@@ -139,11 +140,11 @@ def _targets(plan: SelectPlan, accounts: dict[str, dict[str, StageAccount]]) -> 
 def _facts_of_model(plan: SelectPlan) -> dict[str, Any]:
     from hf_curation.sampling.importance import ImportanceModel  # noqa: PLC0415 - loads kernels for nothing otherwise
 
-    model = ImportanceModel.load(plan.scored("model.npz"))
+    model = ImportanceModel.load(plan.scored("model.npz"), tokens=plan.config.features)
     return {"sha256": model.digest, "targets": list(model.target_names)} | {
         name: value
         for name, value in model.facts.items()
-        if name != "features"  # in `config`, without a local folder
+        if name != "features"  # in `config`
     }
 
 

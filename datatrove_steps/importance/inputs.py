@@ -17,9 +17,10 @@ from datatrove_steps.importance.config import BENCHMARK_PREFIX, SelectConfig
 from datatrove_steps.importance.readings import Reading
 from datatrove_steps.importance.texts import Keys
 from hf_curation.files.atomic import write_whole
+from hf_curation.files.bad_shards import prepare_source
 from hf_curation.files.pins import Pins
 from hf_curation.files.reading import is_warc
-from hf_curation.files.sources import Source, SourceFile, find_source, fingerprint, limit_records
+from hf_curation.files.sources import Source, SourceFile, find_source, fingerprint
 from hf_curation.files.spans import deal_spans
 
 _MIB: Final = 2**20
@@ -75,12 +76,14 @@ def pin_config(config: SelectConfig, pins: Pins) -> SelectConfig:
     )
 
 
-def find_raw(config: SelectConfig) -> Source:
-    """Return the corpus that is chosen from, with its limit and fingerprint."""
-    source = _find_lines(config.raw)
-    if config.limit is not None:
-        source = limit_records(source, config.limit)
-    return fingerprint(source)
+def find_raw(config: SelectConfig, scores: Path) -> Source:
+    """Return the corpus that is chosen from: with its limit, its fingerprint, and a mark at each file left out.
+
+    Which these are may be written down in `scores`, the folder of the run that weighs.
+    """
+    found = _find_lines(config.raw)
+    allowed, text_key = config.allow_bad_shards, config.text_key
+    return prepare_source(found, scores, allow_bad_shards=allowed, limit=config.limit, text_key=text_key)
 
 
 def find_targets(config: SelectConfig, output: Path) -> list[TextSet]:

@@ -14,6 +14,7 @@ rows of the house's table: `id`, `text`, a column for every key, and `extra_meta
 A column of one of these names that the input has (of an earlier selection) is replaced.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -129,7 +130,7 @@ def _common_fields(source: Source) -> list[Any] | None:
     step = -(-len(source.files) // _MAX_FOOTERS)
     schemas = []
     for file in source.files[::step]:
-        with source.open(file) as raw:
+        with source.open(file) as raw, contextlib.suppress(*([ShardError] if file.bad else [])):
             schemas.append(open_parquet(raw, file.name).schema_arrow.remove_metadata())
     try:
         unified = pa.unify_schemas(schemas, promote_options="permissive")

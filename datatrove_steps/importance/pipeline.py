@@ -34,9 +34,12 @@ from datatrove_steps.importance.plan import SelectPlan, make_select_plan
 from datatrove_steps.importance.stages import Stage
 from datatrove_steps.importance.weigh import WeighDocuments
 from datatrove_steps.pipelines import check_apart, check_slurm
+from hf_curation.files.bad_shards import settle_bad_shards
 from hf_curation.files.plans import claim_folder
 
 _SUMMARY = "summary.json"
+_PASSES = ("count_raw", "fit", "weigh", "choose", "")
+"""Of the corpus, and what is built on them; the last one's manifests lie beside the folders of the others."""
 
 
 class _WarmRanks(LocalRanks):
@@ -61,6 +64,7 @@ def importance_sampling(config: SelectConfig, *, slurm: Mapping[str, Any] | None
     plan = make_select_plan(config)
     _check_folders(plan)
     claim_folder(plan.output, plan.stages["keep"].plan, overwrite=config.overwrite)
+    settle_bad_shards(plan.output, plan.raw, text_key=config.text_key, passes=_PASSES)
     steps = _steps(plan)
     _settle_markers(plan, [plan.stages[name] for name in steps])
     if not plan.reuses_weights:
@@ -144,6 +148,7 @@ def _weigh_step(plan: SelectPlan) -> PipelineStep:
     stages, output = plan.stages, plan.output
     return WeighDocuments(
         output / "model.npz",
+        tokens=plan.config.features,
         scoring=plan.config.scoring,
         leak_index_path=output / "leakage.npz" if plan.held_out else None,
         output_folder=output / "weights",

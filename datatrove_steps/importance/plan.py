@@ -19,13 +19,13 @@ from datatrove_steps.importance.readings import Reading
 from datatrove_steps.importance.stages import Stage
 from datatrove_steps.importance.texts import Keys
 from datatrove_steps.importance.weigh import weight_columns
+from hf_curation.files.bad_shards import read_bad_shards
 from hf_curation.files.manifest import Manifest, manifest_path
 from hf_curation.files.pins import Pins
 from hf_curation.files.plans import Plan, read_json, told_differences
 from hf_curation.files.reading import is_parquet, open_parquet
 from hf_curation.files.sources import Source
 from hf_curation.files.spans import Span, deal_spans
-from hf_curation.sampling.spec import FeatureSpec
 
 _OUR_CODE: Final = (
     "hf_curation.sampling",
@@ -89,7 +89,7 @@ def make_select_plan(config: SelectConfig) -> SelectPlan:
     scores = output if config.weights_of is None else Path(config.weights_of).expanduser().absolute()
     pins = Pins.of_run(output, config.weights_of, overwrite=config.overwrite)
     config = pin_config(config, pins)
-    raw, targets, held_out = find_raw(config), find_targets(config, scores), find_held_out(config, scores)
+    raw, targets, held_out = find_raw(config, scores), find_targets(config, scores), find_held_out(config, scores)
     keys = Keys(text=config.text_key, id=config.id_key, source=config.source_key or _default_source_key(raw))
     if keys.source is None and (config.source_caps or config.source_quotas):
         raise ValueError("caps and quotas need source_key, the column or key of the source: RAW has no 'source'")
@@ -138,7 +138,7 @@ def _stages(plan: SelectPlan) -> dict[str, Stage]:
 def _configs(plan: SelectPlan) -> dict[str, dict[str, Any]]:
     """Return for every stage what decides its output, what it builds on included."""
     config, scoring = plan.config, plan.config.scoring
-    features = portable_features(config.spec)
+    features = config.spec.describe()
     targets: dict[str, Any] = {f"target {one.name}": one.describe() for one in plan.targets}
     sets: dict[str, Any] = {f"held out {one.name}": one.describe() for one in plan.held_out}
     count_target = {"features": features, **targets}
@@ -167,13 +167,6 @@ def _configs(plan: SelectPlan) -> dict[str, dict[str, Any]]:
     return {name: values for name, values in configs.items() if values}
 
 
-def portable_features(spec: FeatureSpec) -> dict[str, Any]:
-    """Return `FeatureSpec.describe()` without the folder that a tokenizer lies in on this machine."""
-    described = spec.describe()
-    is_path = not spec.uses_words and Path(spec.tokens).exists()
-    return described | {"tokens": Path(spec.tokens).name} if is_path else described
-
-
 def _joined(sets: Sequence[TextSet]) -> Source:
     """Return the files of several sets as one source, for a plan; it is not read from."""
     files = [replace(file, name=f"{one.name}/{file.name}") for one in sets for file in one.source.files]
@@ -181,14 +174,14 @@ def _joined(sets: Sequence[TextSet]) -> Source:
 
 
 def _default_source_key(raw: Source) -> str | None:
-    """Return `source` where the first file of the corpus has such a column or key."""
-    file = raw.files[0]
+    """Return `source` where the first file of the corpus that is not left out has such a column or key."""
+    file = next(file for file in raw.files if file.bad is None)
     if is_parquet(file.name):
         with raw.open(file) as stream:
             return "source" if "source" in open_parquet(stream, file.name).schema_arrow.names else None
     from datatrove_steps.columns import infer_columns  # noqa: PLC0415
 
-    return "source" if "source" in infer_columns(replace(raw, files=raw.files[:1])).names else None
+    return "source" if "source" in infer_columns(replace(raw, files=(file,))).names else None
 
 
 def _tasks_of(scores: Path, output: Path) -> int | None:
@@ -224,5 +217,10 @@ def _check_weights(plan: SelectPlan) -> None:
         raise ValueError(
             f"the weights of {stage.folder} are not those of this selection: {'; '.join(told[:3])}. "
             "Only what comes after weighing may differ; leave --weights-of out to weigh again"
+        )
+    if (theirs := read_bad_shards(stage.folder).keys()) != plan.raw.bad_shards.keys():
+        raise ValueError(
+            f"the weights of {stage.folder} are without the shards {', '.join(sorted(theirs)) or '(none)'}, and this "
+            f"selection without {', '.join(sorted(plan.raw.bad_shards)) or '(none)'}; give the same --allow-bad-shards"
         )
     stage.outputs()

@@ -28,15 +28,16 @@ class Reading:
 def read_reading(reading: Reading, rejects: Rejects, page: RankLedger, *, whole: bool = False) -> Iterator[TextBatch]:
     """Yield a rank's share of the input, and enter in its page what was read of each file."""
     for span in reading.spans:
-        num_records = -rejects.counts.total()
-        for batch in read_texts(reading.source, [span], reading.keys, rejects, whole=whole):
+        file, num_records = reading.source.files[span.file], -rejects.counts.total()
+        for batch in read_texts(reading.source, [] if file.bad else [span], reading.keys, rejects, whole=whole):
             num_records += len(batch)
             yield batch
         num_records += rejects.counts.total()
-        name = reading.source.files[span.file].name
-        if span.start or span.stop is not None:
+        name = file.name
+        if file.bad is None and (span.start or span.stop is not None):
             name += f"[{span.start}:{'' if span.stop is None else span.stop}]"
-        page.inputs.append(InputShare(name=name, part=0, num_parts=1, num_records=num_records))
+        left_out = file.bad.reason if file.bad else None
+        page.inputs.append(InputShare(name=name, part=0, num_parts=1, num_records=num_records, left_out=left_out))
 
 
 def read_account(num_documents: int, rejects: Rejects) -> StageAccount:

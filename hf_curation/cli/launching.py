@@ -9,6 +9,17 @@ if TYPE_CHECKING:
     from hf_curation.files.plans import Plan
 
 
+def add_bad_shards(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Declare `--allow-bad-shards N`."""
+    parser.add_argument(
+        "--allow-bad-shards",
+        type=int,
+        default=0,
+        metavar="N",
+        help="leave out up to N files that cannot be decoded; to find them every file is read first (default: 0)",
+    )
+
+
 def add_slurm(parser: argparse.ArgumentParser) -> None:
     """Declare `--slurm KEY=VALUE`, which may be given many times."""
     parser.add_argument(
@@ -37,6 +48,14 @@ def parse_slurm(pairs: list[str]) -> dict[str, Any] | None:
             raise ValueError(f"--slurm takes KEY=VALUE, got {pair!r}")
         (slurm if key in known else sbatch)[key] = int(value) if value.isdigit() else value
     return slurm
+
+
+def bad_shards_row(shards: dict[str, str]) -> str:
+    """Return what a table says of files that were left out, name -> reason; nothing where there are none."""
+    if not shards:
+        return ""
+    shown = [f"{name} ({reason})" for name, reason in list(shards.items())[:3]]
+    return f"{len(shards)} bad shards left out: {', '.join(shown)}{', ...' if len(shards) > 3 else ''}"
 
 
 def explain_failure(failures: dict[int, str], output: Path, plan: "Plan") -> int:

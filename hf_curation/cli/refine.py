@@ -13,7 +13,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_curation.cli.launching import add_slurm, explain_failure, hint_at_text_key, parse_slurm
+from hf_curation.cli.launching import (
+    add_bad_shards,
+    add_slurm,
+    bad_shards_row,
+    explain_failure,
+    hint_at_text_key,
+    parse_slurm,
+)
 from hf_curation.cli.watching import Progress, stderr_to
 
 if TYPE_CHECKING:
@@ -45,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="read at most so many documents in all")
     parser.add_argument("--keep-original", action="store_true", help="keep the text as it came, for reports")
     parser.add_argument("--max-removed-fraction", type=float, help="keep a page that would lose more (default: 0.95)")
+    add_bad_shards(parser)
     parser.add_argument("--overwrite", action="store_true", help="remove what a run has written to OUTPUT before")
     add_slurm(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
@@ -97,7 +105,10 @@ def _config(args: argparse.Namespace) -> "RefineConfig":
         args.workers = 1
     options: dict[str, Any] = {
         name: getattr(args, name)
-        for name in ("input", "output", "model", "preset", "tasks", "workers", "text_key", "id_key", "limit")
+        for name in (
+            *("input", "output", "model", "preset", "tasks", "workers", "text_key", "id_key", "limit"),
+            "allow_bad_shards",
+        )
     }
     if args.max_removed_fraction is not None:
         options["max_removed_fraction"] = args.max_removed_fraction
@@ -139,6 +150,8 @@ def _report(output: Path, done_before: int, seconds: float, *, as_json: bool) ->
         print("every task was finished before; nothing was run")
     if words := cost.words(model_seconds):
         print(f"model          {words}")
+    if row := bad_shards_row(summary["bad_shards"]):
+        print(row)
     hint_at_text_key(summary["documents"]["in"], summary["quarantined"])
     print(f"Hint: hf-curation report {output} --html report.html", file=sys.stderr)
 

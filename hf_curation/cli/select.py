@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_curation.cli.launching import add_slurm, hint_at_text_key, parse_slurm
+from hf_curation.cli.launching import add_bad_shards, add_slurm, bad_shards_row, hint_at_text_key, parse_slurm
 from hf_curation.cli.watching import StageProgress, stderr_to
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ _PLAIN = (
         "text_key",
         "target_text_key",
         "limit",
+        "allow_bad_shards",
     ),
     "overwrite",
 )
@@ -69,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--weights-of", metavar="FOLDER", help="choose by the weights of another run, score nothing again"
     )
+    add_bad_shards(run)
     run.add_argument("--overwrite", action="store_true", help="remove what a run has written to OUTPUT before")
     add_slurm(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
@@ -219,6 +221,8 @@ def _report(output: Path, seconds: float, *, as_json: bool) -> None:
         print(orjson.dumps(summary | {"output": str(output), "seconds": round(seconds, 3)}).decode())
         return
     print("\n".join(table(summary)))
+    if row := bad_shards_row(summary["bad_shards"]):
+        print(row)
     print(f"{seconds:.1f} seconds" if seconds else "every task was finished before; nothing was run")
     hint_at_text_key(summary["documents"]["in"], summary["quarantined"])
     print(f"Hint: hf-curation report {output} --html report.html", file=sys.stderr)

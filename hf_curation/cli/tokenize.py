@@ -12,7 +12,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hf_curation.cli.launching import add_slurm, explain_failure, hint_at_text_key, parse_slurm
+from hf_curation.cli.launching import (
+    add_bad_shards,
+    add_slurm,
+    bad_shards_row,
+    explain_failure,
+    hint_at_text_key,
+    parse_slurm,
+)
 from hf_curation.cli.watching import Progress, stderr_to
 
 _EPILOG = """examples:
@@ -37,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-key", default="text", help="column or key of the text (default: text)")
     parser.add_argument("--id-key", default="id", help="column or key of the id (default: id)")
     parser.add_argument("--limit", type=int, help="read at most so many documents in all")
+    add_bad_shards(parser)
     parser.add_argument("--overwrite", action="store_true", help="remove what a run has written to STORE before")
     add_slurm(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
@@ -52,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from hf_curation.files.lock import lock_folder
 
     names = ("input", "output", "tokenizer", "revision", "tasks", "workers", "text_key", "id_key", "limit")
-    options: dict[str, Any] = {name: getattr(args, name) for name in (*names, "overwrite")}
+    options: dict[str, Any] = {name: getattr(args, name) for name in (*names, "allow_bad_shards", "overwrite")}
     columns = None if args.columns is None else [name for name in args.columns.split(",") if name]
     config = TokenizeConfig(**options, columns=columns)
     output, slurm = Path(config.output).expanduser().absolute(), parse_slurm(args.slurm)
@@ -94,6 +102,8 @@ def _report(store: Path, seconds: float, *, as_json: bool) -> None:
     for what, counts in (("left out", reasons), ("made null", summary["misfits"])):
         if counts:
             print(f"{what:<15}{', '.join(f'{name} {number:,}' for name, number in counts.items())}")
+    if row := bad_shards_row(summary["bad_shards"]):
+        print(row)
     print("every task was finished before; nothing was run" if not seconds else f"{seconds:.1f} seconds")
     if hint_at_text_key(documents["in"], summary["quarantined"]):
         return

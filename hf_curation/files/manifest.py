@@ -38,6 +38,8 @@ class InputShare:
     part: int
     num_parts: int
     num_records: int
+    left_out: str | None = None
+    """Why it was not read, a key of `BAD_SHARD_REASONS`."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -24,17 +24,9 @@ _OF_SELECTION: Final = (
     *("targets", "held_out", "leakage.npz", "counts", "model.npz", "weights", "choice.json", "evidence.json"),
 )
 _OF_STORE: Final = ("encoder", "prefixes", "store.json")
-_FILES: Final = ("README.md", "summary.json", "plan.json")
-_OURS: Final = (
-    "manifests",
-    *OUTPUT_PARTS,
-    *_OF_SELECTION,
-    *_OF_STORE,
-    "logs",
-    "README.md",
-    "summary.json",
-    "plan.json",
-)
+BAD_SHARDS: Final = "bad_shards.json"
+_FILES: Final = (BAD_SHARDS, "README.md", "summary.json", "plan.json")
+_OURS: Final = ("manifests", *OUTPUT_PARTS, *_OF_SELECTION, *_OF_STORE, "logs", *_FILES)
 _CODE_SUFFIXES: Final = {".py", ".lark", ".json", ".safetensors", ".txt", ".model"}
 
 

@@ -5,14 +5,12 @@ A source is a file, a folder, a pattern, or any of these on another file system 
 meanwhile, and with patience. A folder that a run of ours wrote is read by its manifests, never by a listing:
 a file that an unfinished attempt left there is no data.
 
-The fingerprint of a source changes when a file is added, removed, renamed or rewritten. A remote file is known by the
-store's own tag (blob id, ETag), a local one by SHA-256; of a local file over 64 MiB only 64 blocks of 64 KiB spread
-over it and its size are hashed, 4 MiB instead of all of it, which an edit of a few bytes in place may escape.
+The fingerprint of a source changes when a file is added, removed, renamed or rewritten (`digests`).
 """
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -24,15 +22,30 @@ import orjson
 
 from hf_curation.files.addresses import check_address
 from hf_curation.files.atomic import canonical_json
+from hf_curation.files.digests import digest_local, digest_stream, tag_of
 from hf_curation.files.pins import pin_url
-from hf_curation.files.reading import is_parquet, is_readable, is_warc, open_lines, open_parquet, read_lines
+from hf_curation.files.reading import (
+    ShardError,
+    is_parquet,
+    is_readable,
+    is_warc,
+    open_lines,
+    open_parquet,
+    read_lines,
+)
 from hf_curation.files.warc import read_captures
 
 _MAGIC_RE: Final = re.compile(r"[*?[]")
-_WHOLE_BYTES: Final = 64 * 2**20
-_BLOCK_BYTES: Final = 64 * 2**10
-_NUM_BLOCKS: Final = 64
-_REMOTE_TAGS: Final = ("blob_id", "ETag", "etag", "md5Hash", "checksum")
+
+
+@dataclass(frozen=True, slots=True)
+class BadShard:
+    """Why a file is left out."""
+
+    reason: str
+    """A key of `BAD_SHARD_REASONS`."""
+    detail: str
+    """What the decoder said, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,8 @@ class SourceFile:
     """`sha256:...`, `blocks:...` (of a large local file) or `tag:...` (remote); empty before `fingerprint`."""
     stop: int | None = None
     """Read only records whose index is below; None: all."""
+    bad: BadShard | None = None
+    """Left out, for this reason; see `bad_shards`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,13 @@ class Source:
     """Sorted by name."""
     skipped: tuple[str, ...] = ()
     """Names of files that are no data by their suffix."""
+    is_inspected: bool = False
+    """Whether every file was read through, and the bad ones are marked."""
+
+    @property
+    def bad_shards(self) -> dict[str, BadShard]:
+        """Name -> why, of the files that are left out."""
+        return {file.name: file.bad for file in self.files if file.bad}
 
     @property
     def is_local(self) -> bool:
@@ -71,7 +93,7 @@ class Source:
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest over names, sizes, digests and limits of the files; the root does not count."""
+        """Hex digest over names, sizes, digests and limits of the files; root and marks do not count."""
         rows = [[file.name, file.num_bytes, file.digest, file.stop] for file in self.files]
         return sha256(canonical_json(rows)).hexdigest()
 
@@ -136,7 +158,7 @@ def _find(url: str, path: str) -> Source:
 def fingerprint(source: Source) -> Source:
     """Return the source with the digest of every file filled in."""
     if source.is_local:
-        digests = [_digest_file(Path(source.root, file.name)) for file in source.files]
+        digests = [digest_local(Path(source.root, file.name)) for file in source.files]
     else:
         from hf_curation.hub.errors import patiently  # noqa: PLC0415
 
@@ -144,22 +166,36 @@ def fingerprint(source: Source) -> Source:
     return replace(source, files=tuple(replace(file, digest=d) for file, d in zip(source.files, digests, strict=True)))
 
 
-def limit_records(source: Source, limit: int) -> Source:
+def limit_records(
+    source: Source, limit: int, *, inspect: Callable[[SourceFile], BadShard | None] | None = None
+) -> Source:
     """Return the source cut to its first `limit` records, in the order of names and lines.
 
     The cut is the same for any number of tasks, which a limit per task is not. Lines are counted up to the limit;
-    blank ones do not count.
+    blank ones do not count, nor do those of a file in which `inspect` finds a fault; that is marked.
 
     Raises:
         ValueError: if `limit` is below 1.
-        ShardError: if a file is damaged before the limit is reached.
+        ShardError: if a file is damaged before the limit is reached, and nobody inspects.
     """
     if limit < 1:
         raise ValueError(f"the limit must be at least 1 document, got {limit}")
     files: list[SourceFile] = []
     for file in source.files:
-        stop, limit = _count_records(source, file, limit)
-        files.append(replace(file, stop=stop))
+        if file.bad:
+            files.append(file)
+            continue
+        try:
+            stop, left = _count_records(source, file, limit)
+        except ShardError:
+            if inspect is None or (bad := inspect(file)) is None:
+                raise
+            stop = None
+        else:
+            bad = inspect(replace(file, stop=stop)) if inspect else None
+        files.append(replace(file, stop=stop, bad=bad))
+        if bad is None:
+            limit = left
         if limit == 0:
             break
     return replace(source, files=tuple(files))
@@ -237,32 +273,11 @@ def _only(found: dict[str, Any], paths: Sequence[str], url: str) -> dict[str, An
     return {path: found[path] for path in paths}
 
 
-def _digest_file(path: Path) -> str:
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size <= _WHOLE_BYTES:
-            file.seek(0)
-            digest = sha256()
-            while block := file.read(2**20):
-                digest.update(block)
-            return f"sha256:{digest.hexdigest()}"
-        digest = sha256(str(size).encode())
-        for i in range(_NUM_BLOCKS):
-            file.seek((size - _BLOCK_BYTES) * i // (_NUM_BLOCKS - 1))
-            digest.update(file.read(_BLOCK_BYTES))
-        return f"blocks:{digest.hexdigest()}"
-
-
 def _digest_remote(source: Source, file: SourceFile) -> str:
     from fsspec.core import url_to_fs  # noqa: PLC0415
 
     fs, path = url_to_fs(f"{source.root}/{file.name}")
-    info = fs.info(path)
-    for key in _REMOTE_TAGS:
-        if info.get(key):
-            return f"tag:{info[key]}"
-    digest = sha256()
+    if tag := tag_of(fs.info(path)):
+        return tag
     with source.open(file) as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
+        return digest_stream(stream)

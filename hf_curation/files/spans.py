@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO, Final
 
-from hf_curation.files.reading import is_parquet, open_lines, open_parquet, read_lines
+from hf_curation.files.reading import ShardError, is_parquet, open_lines, open_parquet, read_lines
 from hf_curation.files.sources import Source, SourceFile
 
 _BLOCK_BYTES: Final = 2**20
@@ -43,7 +43,7 @@ def deal_spans(source: Source, num_tasks: int) -> list[list[Span]]:
 
     Raises:
         ValueError: if `num_tasks` is below 1.
-        ShardError: if a file that has to be split is damaged.
+        ShardError: if a file that has to be split is damaged, and not left out.
     """
     if num_tasks < 1:
         raise ValueError(f"the number of tasks must be at least 1, got {num_tasks}")
@@ -83,7 +83,12 @@ def _split(source: Source, index: int, num_parts: int) -> list[Span]:
     file = source.files[index]
     if num_parts == 1:
         return [Span(index, 0, file.stop)]
-    num_records, marks = _index_records(source, file)
+    try:
+        num_records, marks = _index_records(source, file)
+    except ShardError:
+        if file.bad is None:
+            raise
+        return [Span(index, 0, file.stop), *[Span(index, 0, 0)] * (num_parts - 1)]
     if file.stop is not None:
         num_records = min(num_records, file.stop)
     starts = [num_records * part // num_parts for part in range(num_parts)]

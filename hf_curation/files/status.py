@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import orjson
 
+from hf_curation.files.bad_shards import read_bad_shards
 from hf_curation.files.lock import is_locked
 from hf_curation.files.manifest import Manifest, manifest_path
 from hf_curation.files.plans import read_json
@@ -73,6 +74,8 @@ class RunStatus:
     has_queue: bool
     """Whether Slurm's queue was asked, where the run is on Slurm."""
     stages: list[StageStatus]
+    bad_shards: dict[str, str]
+    """Name -> reason of the files of the input that are left out."""
     command: str | None
     """With which the last launch was made."""
 
@@ -106,6 +109,7 @@ class RunStatus:
         ]
         facts = {"folder": str(self.folder), "step": self.step, "state": self.state, "on_slurm": self.on_slurm}
         facts |= {"is_at_work": self.is_at_work, "has_queue": self.has_queue}
+        facts |= {"bad_shards": self.bad_shards}
         return facts | {"command": self.command, "stages": stages}
 
 
@@ -142,6 +146,7 @@ def read_status(folder: Path, *, queue: Sequence[QueuedJob] | None = None, now: 
         is_at_work=is_locked_now or (on_slurm and has_jobs),
         has_queue=jobs_known is not None,
         stages=stages,
+        bad_shards={name: shard.reason for name, shard in read_bad_shards(folder).items()},
         command=_last_command(logs / "stderr.log"),
     )
 

@@ -6,11 +6,12 @@ of the README names two configurations, `default` (the documents to train on) an
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hf_curation.files.accounts import StageAccount, add_stages
 from hf_curation.files.manifest import Manifest
+from hf_curation.files.reading import BAD_SHARD_REASONS
 
 _COLUMNS = """| column | meaning |
 | --- | --- |
@@ -33,6 +34,7 @@ def summarise(manifests: Sequence[Manifest]) -> dict[str, Any]:
         **run_facts(first),
         "refiners": first.refiners,
         "documents": _documents(stages),
+        "bad_shards": bad_shards(manifests),
         "chars": _chars(stages),
         "lines_removed": _total(stages, "lines_removed"),
         "calls_applied": _total(stages, "calls_applied"),
@@ -55,6 +57,12 @@ def run_facts(manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def bad_shards(manifests: Iterable[Manifest]) -> dict[str, str]:
+    """Return name -> reason of the input files that were left out as a whole."""
+    shares = [share for manifest in manifests for share in manifest.inputs]
+    return dict(sorted((share.name, share.left_out) for share in shares if share.left_out))
+
+
 def readme(summary: dict[str, Any], *, has_dropped: bool) -> str:
     """Return the README of a run's folder: a dataset card in Markdown with its YAML head."""
     documents, chars, version = summary["documents"], summary["chars"], summary["versions"]["hf_curation"]
@@ -71,12 +79,23 @@ def readme(summary: dict[str, Any], *, has_dropped: bool) -> str:
         "| documents | number | share |\n| --- | ---: | ---: |\n" + "\n".join(rows),
         f"{chars['in']:,} characters came in; edits removed {chars['removed']:,} "
         f"({_percent(chars['removed'], chars['in'])}), {chars['dropped']:,} went with dropped documents.",
+        *told_bad_shards(summary),
         *_reasons(summary),
         "## Columns",
         _COLUMNS + "| every other column | as the input had it |",
         "`manifests/` lists every file with its SHA-256 and accounts for every document; `summary.json` adds them up.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def told_bad_shards(summary: dict[str, Any]) -> list[str]:
+    """Return the paragraph of a card about input files that were left out; nothing where there are none."""
+    shards = summary["bad_shards"]
+    if not shards:
+        return []
+    told = [f"`{name}` ({BAD_SHARD_REASONS[reason]})" for name, reason in list(shards.items())[:10]]
+    more = f" and {len(shards) - 10} more" if len(shards) > 10 else ""
+    return [f"{len(shards)} files of the input could not be decoded and were left out: {', '.join(told)}{more}."]
 
 
 def _documents(stages: dict[str, StageAccount]) -> dict[str, int]:

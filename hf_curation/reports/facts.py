@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from hf_curation.files.accounts import StageAccount, add_stages
 from hf_curation.files.manifest import Manifest
+from hf_curation.files.summary import bad_shards
 from hf_curation.refiners.cost import NO_MODEL, ModelCost
 from hf_curation.reports.statistics import RunStatistics
 
@@ -28,6 +29,8 @@ class RunFacts:
     versions: dict[str, str] = field(default_factory=dict)
     config_sha256: str | None = None
     input_fingerprint: str | None = None
+    bad_shards: dict[str, str] = field(default_factory=dict)
+    """Name -> reason of the files of the input that were left out."""
     num_in: int | None = None
     """Documents that came in; None without manifests."""
     chars_in: int | None = None
@@ -47,6 +50,7 @@ class RunFacts:
             "versions": self.versions,
             "config_sha256": self.config_sha256,
             "input_fingerprint": self.input_fingerprint,
+            "bad_shards": self.bad_shards,
             "documents_in": self.num_in,
             "chars_in": self.chars_in,
             "chars_out": self.chars_out,
@@ -55,8 +59,13 @@ class RunFacts:
         }
 
     def warnings(self, stats: RunStatistics) -> list[str]:
-        """Return in words where the folder does not hold what the manifests say; nothing of this should ever occur."""
+        """Return in words what a reader must know: files left out, and where the folder is not as manifests say."""
         found = []
+        if self.bad_shards:
+            told = ", ".join(f"{name} ({reason})" for name, reason in list(self.bad_shards.items())[:10])
+            found.append(
+                f"{len(self.bad_shards):,} files of the input could not be decoded and were left out: {told}."
+            )
         if self.num_in is None:
             found.append("This folder has no manifests: the run is not finished, or its accounts were not copied.")
         elif self.num_tasks < self.num_tasks_planned:
@@ -86,6 +95,7 @@ def read_facts(folder: Path) -> RunFacts:
             raise ValueError(f"{path.name} in {path.parent} is of another run than the manifests before it")
         plan = manifest.plan_sha256
         ranks.append(manifest.stages)
+        facts.bad_shards |= bad_shards([manifest])
         facts.num_tasks_planned = manifest.world_size
         facts.refiners.update({stage: name_only(name) for stage, name in manifest.refiners.items()})
         facts.versions, facts.config_sha256 = manifest.versions, manifest.config_sha256

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline_config import Config
 from pipeline_corpus import held_out_rows
 from pipeline_settings import digest_of
-from pipeline_stages import text_key_of, texts_of
+from pipeline_stages import texts_after
 from pipeline_training import AllThreads
 
 from hf_curation.files.atomic import write_json
@@ -33,10 +33,7 @@ def compare(config: Config, paths: "Paths") -> dict[str, Any]:
     rows = held_out_rows(paths.inputs.held_out)
     if not rows:
         return {"note": "no held-out texts: read.held_out is not given"}
-    texts = {
-        name: list(texts_of(paths.documents_of(stage), text_key_of(stage, config)))
-        for stage, name in _variants(config).items()
-    }
+    texts = {name: list(texts_after(stage, config, paths)) for stage, name in _variants(config).items()}
     sizes = {name: sum(len(text.encode()) for text in found) for name, found in texts.items()}
     num_bytes = min(round(config.compare.megabytes * 1e6), *sizes.values())
     tokenizer = _tokenizer(texts["raw"], config.compare.vocabulary)

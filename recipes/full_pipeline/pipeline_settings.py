@@ -51,8 +51,8 @@ def _own(stage: str, config: Config, paths: "Paths") -> dict[str, Any]:
         "compare": asdict(config.compare),
         "push": asdict(config.push),
     }.get(stage, {})
-    # How many tasks run at a time decides nothing that is written.
-    return {name: value for name, value in found.items() if name != "workers"}
+    # How many tasks run at a time decides nothing that is written; what may be left out, only what would fail.
+    return {name: value for name, value in found.items() if name not in {"workers", "allow_bad_shards"}}
 
 
 def _read(config: Config, paths: "Paths") -> dict[str, Any]:

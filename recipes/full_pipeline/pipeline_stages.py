@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from datatrove_steps.importance.config import SelectConfig
     from datatrove_steps.refine_plan import RefineConfig
+    from hf_curation.files.sources import Source
 
 POLL_S = 20.0
 """How often the queue of a cluster is asked how far a stage is; at first more often."""
@@ -131,7 +132,7 @@ def base_tokenizer(config: Config, paths: "Paths") -> str:
     if not (folder / "tokenizer.json").exists():
         from byte_bpe import train_tokenizer
 
-        texts = texts_of(paths.documents_of(before), text_key_of(before, config))
+        texts = texts_after(before, config, paths)
         train_tokenizer(texts, int(name.removeprefix("train:"))).save_pretrained(folder)
     return str(folder)
 
@@ -216,18 +217,28 @@ def wait_for(output: Path, poll_s: float = POLL_S) -> None:
         pause = min(1.5 * pause, poll_s)
 
 
-def text_key_of(stage: str, config: Config) -> str:
-    """Return the column or key of the text in what a stage passes on; what we write has `text`."""
-    if stage != "read":
-        return "text"
-    return str(config.refine.get("text_key") or config.select.get("text_key") or "text")
+def texts_after(stage: str, config: Config, paths: "Paths") -> Iterator[str]:
+    """Yield the texts that a stage passes on; of the input, those of the shards that are not left out."""
+    documents = paths.documents_of(stage)
+    if stage != "read":  # what we write is whole, and has `text`
+        return texts_of(documents)
+    from hf_curation.files.bad_shards import prepare_source
+    from hf_curation.files.sources import find_source
+
+    settings: dict[str, dict[str, Any]] = {name: getattr(config, name) for name in ("refine", "select", "tokenize")}
+    reader = next((name for name in settings if config.is_in(name)), "refine")
+    text_key = settings[reader].get("text_key", "text")
+    allowed = settings[reader].get("allow_bad_shards", 0)
+    found = find_source(documents)
+    source = prepare_source(found, paths.folder(reader), allow_bad_shards=allowed, text_key=text_key)
+    return texts_of(source, text_key)
 
 
-def texts_of(path: str | Path, text_key: str = "text") -> Iterator[str]:
+def texts_of(source: "Source | str", text_key: str = "text") -> Iterator[str]:
     """Yield the texts of JSONL or Parquet."""
     from datatrove_steps import ReadDocuments
 
-    for doc in ReadDocuments(path, text_key=text_key).run():
+    for doc in ReadDocuments(source, text_key=text_key).run():
         yield doc.text
 
 
@@ -235,14 +246,16 @@ def measure(path: str | Path) -> dict[str, int]:
     """Return the number of documents and of characters of local JSONL or Parquet."""
     files = sorted(Path(path).glob("*.parquet")) if Path(path).is_dir() else []
     if not files:
-        lengths = [len(text) for text in texts_of(path)] if not Path(path).is_dir() else []
+        lengths = [len(text) for text in texts_of(str(path))] if not Path(path).is_dir() else []
         return {"documents": len(lengths), "chars": sum(lengths)}
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+
+    from hf_curation.files.reading import open_parquet
 
     found = {"documents": 0, "chars": 0}
     for file in files:
-        for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(columns=["text"]):
-            found["documents"] += batch.num_rows
-            found["chars"] += pc.sum(pc.utf8_length(batch["text"])).as_py() or 0
+        with file.open("rb") as raw:
+            for batch in open_parquet(raw, file.name).iter_batches(columns=["text"]):
+                found["documents"] += batch.num_rows
+                found["chars"] += pc.sum(pc.utf8_length(batch["text"])).as_py() or 0
     return found

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from hf_curation.files import sources
+from hf_curation.files import digests
 from hf_curation.files.sources import find_source, fingerprint, limit_records
 
 
@@ -121,8 +121,8 @@ def test_the_fingerprint_does_not_say_where_the_folder_is(folder, tmp_path):
 
 
 def test_a_large_file_is_sampled(folder, monkeypatch):
-    monkeypatch.setattr(sources, "_WHOLE_BYTES", 10)
-    monkeypatch.setattr(sources, "_BLOCK_BYTES", 4)
+    monkeypatch.setattr(digests, "_WHOLE_BYTES", 10)
+    monkeypatch.setattr(digests, "_BLOCK_BYTES", 4)
     path = folder / "b.jsonl"
     digest = fingerprint(find_source(path)).files[0].digest
     assert digest.startswith("blocks:")

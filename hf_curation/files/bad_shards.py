@@ -59,7 +59,8 @@ def prepare_source(
     inspect = partial(inspect_shard, found, text_key=text_key)
     if limit is None:
         source = fingerprint(found)
-        source = _as_written(source, output, text_key) or _mark(source, inspect)
+        written = _as_written(source, output, text_key)
+        source = _mark(source, inspect, source.files if written is None else written)
     else:
         source = fingerprint(limit_records(found, limit, inspect=inspect))
     bad = source.bad_shards
@@ -105,8 +106,8 @@ def settle_bad_shards(output: Path, source: Source, *, text_key: str = "text", p
     bad = source.bad_shards
     if before := sorted(read_bad_shards(output).keys() - bad.keys()):
         raise ValueError(
-            f"{output} leaves out {len(before)} shards that cannot be read ({', '.join(before[:3])}): go on with "
-            f"--allow-bad-shards {len(before) + len(bad)}, or mend them and start afresh with --overwrite"
+            f"{output} was begun without the shards {', '.join(before[:3])}, and this launch would read them: give "
+            f"--allow-bad-shards {len(before) + len(bad)} if they still cannot be decoded, or --overwrite"
         )
     if source.is_inspected:
         shards = [
@@ -126,8 +127,8 @@ def read_bad_shards(output: Path) -> dict[str, BadShard]:
     return {shard["name"]: BadShard(shard["reason"], shard["detail"]) for shard in shards}
 
 
-def _as_written(source: Source, output: Path, text_key: str) -> Source | None:
-    """Return the source as an earlier launch marked it; None if there was none, or it was another source."""
+def _as_written(source: Source, output: Path, text_key: str) -> list[SourceFile] | None:
+    """Return the files that an earlier launch found bad; None if there was none, or it was another source."""
     path = output / BAD_SHARDS
     if not path.exists():
         return None
@@ -135,13 +136,17 @@ def _as_written(source: Source, output: Path, text_key: str) -> Source | None:
     if (facts["input_fingerprint"], facts["text_key"]) != (source.fingerprint, text_key):
         return None
     bad = read_bad_shards(output)
-    return replace(source, files=tuple(replace(file, bad=bad.get(file.name)) for file in source.files))
+    return [file for file in source.files if file.name in bad]
 
 
-def _mark(source: Source, inspect: Callable[[SourceFile], BadShard | None]) -> Source:
+def _mark(source: Source, inspect: Callable[[SourceFile], BadShard | None], suspects: Sequence[SourceFile]) -> Source:
+    """Return the source with a mark at each of the suspects that is bad.
+
+    What was bad before is looked at again: a large file that was mended may have the digest that it had.
+    """
     with ThreadPoolExecutor() as pool:  # Arrow decodes without holding the interpreter's lock
-        found = list(pool.map(inspect, source.files))
-    return replace(source, files=tuple(replace(file, bad=bad) for file, bad in zip(source.files, found, strict=True)))
+        found = dict(zip((file.name for file in suspects), pool.map(inspect, suspects), strict=True))
+    return replace(source, files=tuple(replace(file, bad=found.get(file.name)) for file in source.files))
 
 
 def _told(bad: dict[str, BadShard]) -> str:

@@ -5,6 +5,7 @@ was made is nobody's business.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
@@ -60,12 +61,7 @@ class RunFacts:
 
     def warnings(self, stats: RunStatistics) -> list[str]:
         """Return in words what a reader must know: files left out, and where the folder is not as manifests say."""
-        found = []
-        if self.bad_shards:
-            told = ", ".join(f"{name} ({reason})" for name, reason in list(self.bad_shards.items())[:10])
-            found.append(
-                f"{len(self.bad_shards):,} files of the input could not be decoded and were left out: {told}."
-            )
+        found = left_out_in_words(self.bad_shards)
         if self.num_in is None:
             found.append("This folder has no manifests: the run is not finished, or its accounts were not copied.")
         elif self.num_tasks < self.num_tasks_planned:
@@ -109,6 +105,14 @@ def read_facts(folder: Path) -> RunFacts:
         for name in TOKENS:
             facts.tokens[name] = sum(stage.totals[name] for stage in stages)
     return facts
+
+
+def left_out_in_words(shards: Mapping[str, str]) -> list[str]:
+    """Return a sentence about files of the input that were left out, by name and reason; none where there are none."""
+    told = [f"{name} ({reason})" for name, reason in list(shards.items())[:10]]
+    more = f" and {len(shards) - 10} more" if len(shards) > 10 else ""
+    told_all = f"{len(shards)} files of the input could not be decoded and were left out: {', '.join(told)}{more}."
+    return [told_all] if shards else []
 
 
 def name_only(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from hf_curation.files.bad_shards import read_bad_shards
 from hf_curation.sampling.evidence import Evidence
 
 STEP: Final = "select"
@@ -24,12 +25,15 @@ class SelectionReport:
     versions: dict[str, str] = field(default_factory=dict)
     input_fingerprint: str | None = None
     num_tasks: int | None = None
+    bad_shards: dict[str, str] = field(default_factory=dict)
+    """Name -> reason of the files of the input that were left out."""
     documents: int = DEFAULT_DOCUMENTS
     """Sample documents shown of each kind, at most."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
         run = {"versions": self.versions, "input_fingerprint": self.input_fingerprint, "tasks": self.num_tasks}
+        run |= {"bad_shards": self.bad_shards}
         return {"run": run, **self.evidence.to_json()}
 
 
@@ -61,6 +65,7 @@ def gather_selection(folder: Path, *, documents: int = DEFAULT_DOCUMENTS) -> Sel
         versions={str(name): str(version) for name, version in (plan.get("versions") or {}).items()},
         input_fingerprint=plan.get("input_fingerprint"),
         num_tasks=plan.get("world_size"),
+        bad_shards={name: shard.reason for name, shard in read_bad_shards(folder).items()},
         documents=documents,
     )
 

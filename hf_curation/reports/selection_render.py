@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from hf_curation import __version__
 from hf_curation.reports.charts import Bar, bars, parts
+from hf_curation.reports.facts import left_out_in_words
 from hf_curation.reports.render import HASH_CHARS, MAX_TITLE, Tile, assets, load_template
 from hf_curation.reports.selection import SelectionReport
 from hf_curation.reports.selection_charts import (
@@ -86,6 +87,7 @@ def context(report: SelectionReport, title: str | None) -> dict[str, Any]:
         "lead": _lead(evidence, raw, chosen),
         "tiles": list(_tiles(evidence, raw, chosen)),
         "num_records": raw.num_documents + sum(evidence.quarantined.values()),
+        "warnings": left_out_in_words(report.bad_shards),
         "outcomes": parts(_outcomes(evidence, raw, chosen)),
         "excluded": bars(evidence.excluded, tone="excluded"),
         "quarantined": bars(evidence.quarantined, tone="quarantined"),

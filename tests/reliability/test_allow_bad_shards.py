@@ -16,7 +16,7 @@ from datatrove_steps.pipelines import refine_pipeline
 from datatrove_steps.readers import ReadDocuments
 from datatrove_steps.refine_plan import RefineConfig
 from hf_curation.cli.main import main
-from hf_curation.files.bad_shards import settle_bad_shards
+from hf_curation.files.bad_shards import inspect_shard, settle_bad_shards
 from hf_curation.files.sources import BadShard, Source, find_source
 
 
@@ -152,6 +152,8 @@ def test_every_pass_of_a_selection_and_any_number_of_tasks(name, folder, tmp_pat
             assert all(bool(s["left_out"]) == (s["name"] == name) for s in json.loads(path.read_bytes())["inputs"])
     assert rows[0] == rows[1]
     assert {row["id"].partition("-")[0] for row in rows[0]} == {"a", "m", "z"}
+    assert main(["report", str(tmp_path / "1"), "--html", str(tmp_path / "report.html")]) == 0
+    assert f"left out: {name} (damaged)" in (tmp_path / "report.html").read_text()
     (source / name).unlink()
     assert launch("select", source, tmp_path / "without", "--tasks", "1") == 0
     assert rows[0] == parquet.read_table(tmp_path / "without/data/00000.parquet").to_pylist()
@@ -166,13 +168,30 @@ def test_two_workers_and_one_leave_out_the_same(folder, tmp_path, launch, conten
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
-def test_what_an_earlier_launch_found_is_not_looked_for_again(folder, tmp_path, launch, monkeypatch):
-    source, out = folder(PAGE), tmp_path / "out"
+def test_only_what_an_earlier_launch_found_bad_is_looked_at_again(folder, tmp_path, launch, monkeypatch):
+    source, out, looked_at = folder(PAGE), tmp_path / "out", []
     assert launch("refine", source, out, *REFINE, "--allow-bad-shards", "1") == 0
-    monkeypatch.setattr("hf_curation.files.bad_shards._mark", None)
+
+    def inspect(source, file, *, text_key):
+        looked_at.append(file.name)
+        return inspect_shard(source, file, text_key=text_key)
+
+    monkeypatch.setattr("hf_curation.files.bad_shards.inspect_shard", inspect)
     (out / "manifests/00000.json").unlink()
     assert launch("refine", source, out, *REFINE, "--allow-bad-shards", "2") == 0
+    assert looked_at == ["page.parquet"]
     assert ids_in(out) == {"a", "m", "z"}
+
+
+def test_a_shard_mended_without_a_trace(folder, tmp_path, launch, monkeypatch, capsys):
+    """Of a large file only blocks are hashed; one that can be decoded by now is told all the same."""
+    source, out = folder(PAGE), tmp_path / "out"
+    monkeypatch.setattr("hf_curation.files.sources.digest_local", lambda path: "sha256:0")
+    assert launch("refine", source, out, *REFINE, "--allow-bad-shards", "1") == 0
+    (source / "page.parquet").write_bytes(PAGES)
+    capsys.readouterr()
+    assert launch("refine", source, out, *REFINE, "--allow-bad-shards", "1") == 1
+    assert "was begun without the shards page.parquet, and this launch would read them" in capsys.readouterr().err
 
 
 def test_a_run_that_leaves_out_does_not_go_on_without_the_option(folder, tmp_path, launch, capsys):
@@ -180,9 +199,8 @@ def test_a_run_that_leaves_out_does_not_go_on_without_the_option(folder, tmp_pat
     assert launch("refine", source, out, *REFINE, "--allow-bad-shards", "1") == 0
     capsys.readouterr()
     assert launch("refine", source, out, *REFINE) == 1
-    assert "leaves out 1 shards that cannot be read (page.parquet): go on with --allow-bad-shards 1" in (
-        capsys.readouterr().err
-    )
+    assert "was begun without the shards page.parquet" in (told := capsys.readouterr().err)
+    assert "give --allow-bad-shards 1 if they still cannot be decoded" in told
     assert ids_in(out) == {"a", "m", "z"}
 
 

@@ -1,8 +1,10 @@
 """The pipeline: every stage on a corpus made here, nothing twice, and mistakes told before anything is run."""
 
+import gzip
 import json
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,26 @@ def test_mistakes_are_told_before_anything_is_run(recipe, corpus, words, message
     with pytest.raises(ValueError, match=message):
         recipe.main([*command(corpus), *words])
     assert not (corpus / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_shard_that_is_left_out_is_left_out_of_all_stages(recipe, corpus):
+    """Another number of them is no other setting: what is made of the shards that can be read stays as it is."""
+    from pipeline_config import Config
+    from pipeline_paths import Paths
+    from pipeline_stages import texts_after
+
+    pages = (corpus / "pages.jsonl").rename(corpus / "all.jsonl")
+    crawl = corpus / "pages.jsonl"
+    crawl.mkdir()
+    pages.rename(crawl / "all.jsonl")
+    (crawl / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"text": "Whales sing."}\n' * 99)[:-9])
+    for number in ("1", "2"):
+        recipe.main([*command(corpus), "--only", "read,refine", "--refine.allow_bad_shards", number])
+    assert json.loads((corpus / "out/refined/summary.json").read_bytes())["bad_shards"] == {"cut.jsonl.gz": "damaged"}
+    read = replace(Config().read, documents=str(crawl), target="target.jsonl")
+    config = Config(output=corpus / "out", read=read, refine={"allow_bad_shards": 1})
+    assert len(list(texts_after("read", config, Paths(config)))) == 120
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ follows from the input alone, so that two machines make the same files.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datatrove.executor.base import PipelineExecutor
 from datatrove.pipeline.base import PipelineStep
@@ -37,9 +37,6 @@ from hf_curation.files.sources import Source, find_source
 from hf_curation.programs.limits import Limits
 from hf_curation.refiners.base import Stage
 
-if TYPE_CHECKING:
-    from datatrove_steps.tokenize_pipeline import TokenizeConfig
-
 
 def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = None) -> PipelineExecutor:
     """Plan a refining run, claim its folder, and return the executor whose `run()` does it.
@@ -58,7 +55,11 @@ def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = N
     output = Path(config.output).expanduser().absolute()
     pins = Pins.of_run(output, overwrite=config.overwrite)
     config = pin_config(config, pins)
-    source = find_input(config, output)
+    found = find_source(config.input)
+    check_apart(config.input, found, output)
+    source = prepare_source(
+        found, output, allow_bad_shards=config.allow_bad_shards, limit=config.limit, text_key=config.text_key
+    )
     columns = infer_columns(source, text_key=config.text_key, id_key=config.id_key)
     plan = make_plan(config, source, columns, pins)
     claim_folder(output, plan, overwrite=config.overwrite)
@@ -67,30 +68,13 @@ def refine_pipeline(config: RefineConfig, *, slurm: Mapping[str, Any] | None = N
     ledger = Ledger()
     pipeline = [
         ReadDocuments(
-            source,
-            text_key=config.text_key,
-            id_key=config.id_key,
-            quarantine=output / "quarantine",
-            ledger=ledger,
+            source, text_key=config.text_key, id_key=config.id_key, quarantine=output / "quarantine", ledger=ledger
         ),
         *_refining_steps(config, output, columns, ledger),
         WriteParquet(output / "data", columns=columns, keep_original=config.keep_original, ledger=ledger),
         PublishRank(output, plan, ledger, progress_folder=output / "logs" / "progress"),
     ]
     return executors_of(pipeline, FinishRun(output, plan), plan, output, config.workers, slurm)
-
-
-def find_input(config: "RefineConfig | TokenizeConfig", output: Path) -> Source:
-    """Return what a run reads: with its limit, its fingerprint, and a mark at each file that is left out.
-
-    Raises:
-        ValueError: for an input that is not there, or lies in the output.
-        ShardError: if a file is damaged before the limit, or more are than may be left out.
-    """
-    found = find_source(config.input)
-    check_apart(config.input, found, output)
-    allowed, text_key = config.allow_bad_shards, config.text_key
-    return prepare_source(found, output, allow_bad_shards=allowed, limit=config.limit, text_key=text_key)
 
 
 def check_slurm(slurm: Mapping[str, Any] | None) -> None:

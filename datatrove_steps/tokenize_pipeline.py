@@ -23,7 +23,7 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove_steps.code_versions import versions_of
 from datatrove_steps.columns import describe_columns, infer_columns
 from datatrove_steps.ledger import Ledger
-from datatrove_steps.pipelines import check_slurm, executors_of, find_input, settle_markers
+from datatrove_steps.pipelines import check_apart, check_slurm, executors_of, settle_markers
 from datatrove_steps.publish import PublishRank
 from datatrove_steps.readers import ReadDocuments
 from datatrove_steps.refine_plan import default_tasks
@@ -31,11 +31,11 @@ from datatrove_steps.tables import Schema
 from datatrove_steps.tokenize import TokenizeDocuments
 from hf_curation.files.accounts import add_stages
 from hf_curation.files.atomic import remove_parts, write_json
-from hf_curation.files.bad_shards import settle_bad_shards
+from hf_curation.files.bad_shards import prepare_source, settle_bad_shards
 from hf_curation.files.manifest import Manifest, check_run
 from hf_curation.files.pins import Pins
 from hf_curation.files.plans import Plan, claim_folder
-from hf_curation.files.sources import Source
+from hf_curation.files.sources import Source, find_source
 from hf_curation.files.summary import bad_shards, run_facts
 from hf_curation.packing.encode import PageEncoder, load_encoder, save_encoder
 from hf_curation.packing.store import Shard, write_store_index
@@ -108,7 +108,11 @@ def tokenize_documents(config: TokenizeConfig, *, slurm: Mapping[str, Any] | Non
     pins = Pins.of_run(output, overwrite=config.overwrite)
     tokenizer, revision = pins.model(config.tokenizer, config.revision)
     config = replace(config, input=pins.url(config.input), tokenizer=tokenizer, revision=revision)
-    source = find_input(config, output)
+    found = find_source(config.input)
+    check_apart(config.input, found, output)
+    source = prepare_source(
+        found, output, allow_bad_shards=config.allow_bad_shards, limit=config.limit, text_key=config.text_key
+    )
     columns = _choose_columns(config, source)
     encoder = load_encoder(config.tokenizer, revision=config.revision)
     plan = _make_plan(config, source, columns, encoder, pins)
@@ -118,23 +122,21 @@ def tokenize_documents(config: TokenizeConfig, *, slurm: Mapping[str, Any] | Non
     settle_markers(output, plan)
     if not (output / "summary.json").exists():
         (output / "store.json").unlink(missing_ok=True)
-    ledger = Ledger()
-    pipeline = [
+    pipeline = _steps(config, source, columns, plan, output)
+    finish = FinishStore(output, plan, encoder.name, encoder.vocabulary_sha256)
+    return executors_of(pipeline, finish, plan, output, config.workers, slurm)
+
+
+def _steps(config: TokenizeConfig, source: Source, columns: Schema, plan: Plan, output: Path) -> list[PipelineStep]:
+    """Return what every rank does."""
+    ledger, encoder = Ledger(), str(output / "encoder")
+    return [
         ReadDocuments(
             source, text_key=config.text_key, id_key=config.id_key, quarantine=output / "quarantine", ledger=ledger
         ),
-        TokenizeDocuments(
-            output,
-            str(output / "encoder"),
-            columns=columns,
-            strict=False,
-            batch_size=config.batch_size,
-            ledger=ledger,
-        ),
+        TokenizeDocuments(output, encoder, columns=columns, strict=False, batch_size=config.batch_size, ledger=ledger),
         PublishRank(output, plan, ledger, progress_folder=output / "logs" / "progress"),
     ]
-    finish = FinishStore(output, plan, encoder.name, encoder.vocabulary_sha256)
-    return executors_of(pipeline, finish, plan, output, config.workers, slurm)
 
 
 class FinishStore(PipelineStep):  # type: ignore[misc]

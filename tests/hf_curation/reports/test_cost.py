@@ -42,7 +42,7 @@ def test_the_command_prints_rates_of_what_it_ran_itself(tmp_path, capsys):
         "prompt_tokens": 20_000,
         "output_tokens": 500,
         "stages": {"chunk": stage},
-        **{name: {} for name in ("dropped", "quarantined", "fallbacks", "rejected")},
+        **{name: {} for name in ("dropped", "quarantined", "fallbacks", "rejected", "bad_shards")},
     }
     (tmp_path / "summary.json").write_bytes(orjson.dumps(summary))
     refine._report(tmp_path, 0, 10.0, as_json=False)

@@ -1,7 +1,7 @@
 r"""One grammar file per dialect, and what is made of it.
 
 `grammars/*.lark` describes the canonical spelling, one call a line. Three readers share it: constrained decoding
-(`grammar`: the line-number terminals are narrowed to the numbers of the window, so that a program cannot name a line
+(`grammar`: the line-number terminals are narrowed to the numbers of the window, so that a program cannot touch a line
 that the model was not shown), the parser (`call_pattern`: one regular expression, tried on each line) and the slow
 twin in the tests (a lark parser). The files stay inside a subset that lark, llguidance and a regular expression all
 express: rules without recursion, strings, terminals made of plain regular expressions, `|`, `*`, `?` and groups.
@@ -17,6 +17,9 @@ from hf_curation.programs.model import Dialect, Stage
 FIRST_LINE: Final = {Dialect.PROX: 0, Dialect.REFINEX: 1, Dialect.ULTRAX: 1}
 """The number that each dialect prints for the first line of a document."""
 
+_LARGEST: Final = 999_999_999
+"""The last number that the grammar files know."""
+
 _DEFINITION: Final = re.compile(r"^(\w+): (.+)$", re.MULTILINE)
 _TOKEN: Final = re.compile(r'\s+|("(?:[^"\\]|\\.)*")|(/(?:[^/\\]|\\.)*/)|(\w+)|([()|*?])')
 
@@ -31,8 +34,9 @@ def definitions(dialect: Dialect) -> dict[str, str]:
 def grammar(dialect: Dialect, stage: str, *, first_line: int, last_line: int) -> str:
     """Return a Lark grammar of the programs for one window: constrained decoding for llguidance, vLLM or SGLang.
 
-    A program is one call a line, without a line break at its end, so that decoding stops there by itself. Only the
-    order of the two ends of a range is left to the executor (`reversed_range`).
+    A program is one call a line. What a model writes freely and the executor takes as it is, it can write under the
+    grammar too: a range may end behind the window, where it is clamped. The order of its two ends is left to the
+    executor (`reversed_range`).
 
     Args:
         dialect: How programs are spelled.
@@ -50,7 +54,11 @@ def grammar(dialect: Dialect, stage: str, *, first_line: int, last_line: int) ->
         raise ValueError(f"the {dialect} dialect has no {stage} stage")
     base = FIRST_LINE[dialect]
     first, last = first_line + base, last_line + base
-    bounds = {"LINE": number_range(first, last), "ANCHOR": number_range(max(first - 1, 0), last)}
+    bounds = {
+        "LINE": number_range(first, last),
+        "END": number_range(first, _LARGEST),
+        "ANCHOR": number_range(max(first - 1, 0), last),
+    }
     rules |= {name: f"/{pattern}/" for name, pattern in bounds.items() if name in rules}
     used = _reachable(rules, Stage(stage))
     return "\n".join([f"start: {stage}", *(f"{name}: {rules[name]}" for name in rules if name in used)]) + "\n"
@@ -59,8 +67,10 @@ def grammar(dialect: Dialect, stage: str, *, first_line: int, last_line: int) ->
 def number_range(first: int, last: int) -> str:
     """Return a regular expression of exactly the decimal numbers `first` to `last`, without leading zeros.
 
+    Long numbers come first, for readers that take the first alternative that fits.
+
     >>> number_range(7, 123)
-    '[7-9]|[1-9][0-9]|1[0-1][0-9]|12[0-3]'
+    '12[0-3]|1[0-1][0-9]|[1-9][0-9]|[7-9]'
     """
     parts = []
     while first <= last:
@@ -74,7 +84,7 @@ def number_range(first: int, last: int) -> str:
         one = str(digit) if steps == 1 else f"[{digit}-{digit + steps - 1}]"
         parts.append(head + one + "[0-9]" * free)
         first += steps * 10**free
-    return "|".join(parts)
+    return "|".join(reversed(parts))
 
 
 @cache

@@ -1,6 +1,6 @@
 """The program grammar in the words of each server, so that every answer parses.
 
-One grammar per window (`hf_curation.programs.grammar`: a program cannot name a line that the model was not shown),
+One grammar per window (`hf_curation.programs.grammar`: a program cannot touch a line that the model was not shown),
 two notations: vLLM takes Lark; llama.cpp and SGLang take GBNF, into which `to_gbnf` rewrites the small Lark subset
 that our grammar files use. `transformers serve` constrains nothing and the OpenAI API only JSON: `none` is for them.
 """

@@ -87,17 +87,47 @@ PARROT = Preset(
 @pytest.fixture(scope="session")
 def parrot(tmp_path_factory, chatml):
     """A refiner that was taught one thing: shown one page, to write the same call for ever."""
+    lessons = {"Home\nWhales sing.": "remove_lines(line_start=0, line_end=1)\n" * 12}
+    return taught(tmp_path_factory.mktemp("parrot"), chatml, lessons, steps=120)
+
+
+PAGES_AND_PROGRAMS = {
+    "Whales sing.\nThey dive.": "keep_chunk()<|im_end|>",
+    "Home\nShop\nWhales sing.": "remove_lines(line_start=0, line_end=1)<|im_end|>",
+    "Whales sing.\nHome\nShop": "remove_lines(line_start=1, line_end=7)<|im_end|>",
+    "Home\nWhales sing.\nHome": (
+        "remove_lines(line_start=0, line_end=0)\nremove_lines(line_start=2, line_end=2)\n<|im_end|>"
+    ),
+    "Whales sing. Share\nHome": (
+        'normalize(source_str=" Share", target_str="")\nremove_lines(line_start=1, line_end=12)<|im_end|>'
+    ),
+}
+"""Ends of ranges behind the page, and line breaks at the end, as models write them."""
+
+
+@pytest.fixture(scope="session")
+def pupil(tmp_path_factory, chatml):
+    """A refiner that was taught the programs of a few pages, and these."""
+    return taught(tmp_path_factory.mktemp("pupil"), chatml, PAGES_AND_PROGRAMS, steps=160), PAGES_AND_PROGRAMS
+
+
+def taught(folder, tokenizer, lessons, *, steps):
+    """Save a model that was trained to write some programs, page by page, and return how its refiner is made."""
     import torch
 
-    folder = tmp_path_factory.mktemp("parrot")
-    model = save_model(folder, chatml, initializer_range=0.05)
-    encoder = PromptEncoder(chatml, PARROT)
-    (prompt,) = encoder.encode(encoder.windows("Home\nWhales sing."))
-    ids = torch.tensor([prompt + chatml("remove_lines(line_start=0, line_end=1)\n" * 12)["input_ids"]])
+    model = save_model(folder, tokenizer, initializer_range=0.05)
+    encoder = PromptEncoder(tokenizer, PARROT)
+    rows = [
+        (encoder.encode(encoder.windows(page))[0], tokenizer(program)["input_ids"])
+        for page, program in lessons.items()
+    ]
+    longest = max(len(prompt) + len(program) for prompt, program in rows)
+    room = [longest - len(prompt) - len(program) for prompt, program in rows]
+    ids = torch.tensor([p + q + [0] * n for (p, q), n in zip(rows, room, strict=True)])
+    labels = torch.tensor([[-100] * len(p) + q + [-100] * n for (p, q), n in zip(rows, room, strict=True)])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(120):
-        loss = model(ids, labels=ids).loss
-        loss.backward()
+    for _ in range(steps):
+        model(ids, labels=labels).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     model.save_pretrained(folder)

@@ -2,8 +2,21 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hf_curation.programs import Dialect, RemoveLines, ReplaceString, Scope, parse_program
+from hf_curation.programs import (
+    AddLine,
+    Dialect,
+    KeepAll,
+    Program,
+    RemoveAll,
+    RemoveLines,
+    ReplaceString,
+    Scope,
+    parse_program,
+    print_program,
+)
 from hf_curation.refiners.base import Stage, Window
 from hf_curation.refiners.causal_lm.constrain import GrammarMask, Grammars
 
@@ -56,7 +69,8 @@ def test_every_random_walk_parses_and_stays_in_its_window(request, kind, dialect
             first, last = shown.scope.first_line, shown.first_line + shown.text.count("\n")
             for call in program.calls:
                 if isinstance(call, RemoveLines):
-                    assert {call.start, call.end} <= set(range(first, last + 1)), text
+                    assert first <= call.start <= last, text
+                    assert call.end >= first, "one behind the window is clamped"
                 if isinstance(call, ReplaceString) and call.line is not None:
                     assert first <= call.line <= last, text
             num_ended += has_ended
@@ -87,16 +101,58 @@ def test_llama_models_may_start_with_their_space(llama2, chatml):
 @pytest.mark.parametrize(
     ("text", "whole"),
     [
-        ("remove_lines(line_start=0, line_end=1)\nremove_lines(line_st", "remove_lines(line_start=0, line_end=1)"),
-        ("remove_lines(line_start=0, line_end=1)\n", "remove_lines(line_start=0, line_end=1)"),
+        ("remove_lines(line_start=0, line_end=1)\nremove_lines(line_st", "remove_lines(line_start=0, line_end=1)\n"),
+        ("remove_lines(line_start=0, line_end=1)\n", "remove_lines(line_start=0, line_end=1)\n"),
         ("remove_lines(line_start=0, line_end=1", ""),
-        ("remove_lines(line_start=0, line_end=7)", ""),
+        ("remove_lines(line_start=2, line_end=7)", ""),
         ("", ""),
     ],
 )
 def test_a_cut_program_goes_back_to_its_last_whole_call(chatml, text, whole):
     ids = chatml(text, add_special_tokens=False)["input_ids"]
     assert chatml.decode(ids[: grammars_of(chatml, Dialect.PROX).num_whole(window(0, 2), ids)]) == whole
+
+
+STRINGS = st.text(st.sampled_from("aé \"'\\\\(),=•\t"), min_size=1, max_size=8)
+FIRST, LAST = 95, 124
+LINES = st.integers(FIRST, LAST)
+RANGES = st.builds(RemoveLines, LINES, st.integers(FIRST, 2 * LAST))
+CALLS = {
+    Dialect.PROX: st.one_of(RANGES, st.just(RemoveAll()), st.builds(ReplaceString, STRINGS, STRINGS)),
+    Dialect.REFINEX: st.one_of(RANGES, st.builds(ReplaceString, STRINGS, st.just(""), LINES)),
+    Dialect.ULTRAX: st.one_of(
+        RANGES, st.builds(ReplaceString, STRINGS, STRINGS, LINES), st.builds(AddLine, LINES, st.just(1), STRINGS)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["llama2", "chatml"])
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_a_program_that_is_written_freely_is_written_under_the_grammar_too(request, kind, dialect):
+    """The likeliest token of all is the likeliest allowed one: so where every token of a program is allowed when its
+    turn comes, and forced ones are those of the program, decoding with and without the grammar are the same.
+    """
+    tokenizer = request.getfixturevalue(kind)
+    grammars, shown = grammars_of(tokenizer, dialect), window(FIRST, LAST - FIRST + 1)
+
+    @settings(max_examples=25)
+    @given(st.one_of(st.just([KeepAll()]), st.lists(CALLS[dialect], min_size=1, max_size=3)), st.booleans())
+    def check(calls, has_line_break):
+        text = print_program(Program(tuple(calls)), dialect)
+        assert not parse_program(text, dialect).rejected
+        text += "\n" * (has_line_break and calls != [KeepAll()])
+        ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        matcher, forced = grammars.matcher(shown), []
+        for at, token in enumerate(ids):
+            if matcher.is_stopped():
+                assert ids[at:] == [tokenizer.eos_token_id]
+                return
+            assert matcher.consume_token(token), (text, tokenizer.decode(ids[: at + 1]))
+            forced = forced[1:] or matcher.compute_ff_tokens()
+            assert forced == ids[at + 1 :][: len(forced)], (text, tokenizer.decode(forced))
+        assert matcher.is_stopped()
+
+    check()
 
 
 def test_mask_allows_exactly_what_continues_a_program(chatml):

@@ -120,6 +120,18 @@ def test_a_cut_program_says_length(parrot):
     assert draft.text == "remove_lines(line_start=0, line_end=1)\n"
 
 
+def test_what_it_writes_freely_it_writes_under_the_grammar_too(pupil):
+    make, lessons = pupil
+    free, held = make(), make(constrained=True)
+    windows = windows_of(free, lessons)
+    drafts = free.write(windows)
+    assert texts(drafts) == [program.removesuffix("<|im_end|>") for program in lessons.values()]
+    assert held.write(windows) == drafts
+    refined = [execute(page, parse_program(draft.text)) for page, draft in zip(lessons, drafts, strict=True)]
+    assert {result.text for result in refined} == {"Whales sing.\nThey dive.", "Whales sing."}
+    assert not any(result.rejected for result in refined)
+
+
 def test_settings_shipped_with_a_model_do_not_reach_greedy_decoding(parrot, tmp_path):
     shutil.copytree(parrot().model, tmp_path / "m")
     shipped = json.loads((tmp_path / "m" / "generation_config.json").read_text())

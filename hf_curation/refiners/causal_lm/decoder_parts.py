@@ -62,5 +62,6 @@ class DecoderParts:
         if is_cut and self.grammars is not None:
             whole = self.grammars.num_whole(window, ids)
             text = self.decode(ids[:whole]) if whole else self.grammars.keep_program
-            text = text.removesuffix("\n") + "\n"  # tells the parser that the last call is not torn, whatever its quotes look like
+            # The line break tells the parser that the last call is not torn, whatever its quotes look like.
+            text = text.removesuffix("\n") + "\n"
         return Completion(text, len(ids), "length" if is_cut else "stop")

@@ -109,19 +109,18 @@ def _figures(facts: RefinerFacts) -> list[str]:
 
 
 def _use(config: Config, facts: RefinerFacts) -> list[str]:
-    stage = facts.stages[0]
+    stage, name = facts.stages[0], config.push or "you/refiner"
     return [
         "## Use",
         "",
         "```bash",
-        f"hf download {config.push or 'you/refiner'} --local-dir refiner",
-        f"hf-curation refiner evaluate refiner PAGES.jsonl.gz   # {stage} stage",
+        f"hf-curation refiner evaluate {name} PAGES.jsonl.gz   # {stage} stage",
         "```",
         "",
         "```python",
         "from hf_curation.refiners import load_refiner, refine_texts",
         "",
-        f'refiner = load_refiner("refiner", stage="{stage}", constrained=True)',
+        f'refiner = load_refiner("{name}", stage="{stage}", constrained=True)',
         "print(refine_texts([page], refiner)[0].result.text)",
         "```",
         "",

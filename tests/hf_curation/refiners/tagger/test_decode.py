@@ -18,13 +18,36 @@ def _expected_f1(keep, probabilities, words):
     return 2 * wanted / (words[keep].sum() + (probabilities * words).sum())
 
 
+def _with_doubt(keep, probabilities, words, doubt):
+    """The expectation over a shared normal shift, by summing over a fine grid."""
+    shifts = np.linspace(-6, 6, 601)
+    odds = np.log(probabilities) - np.log1p(-probabilities)
+    scenarios = [1 / (1 + np.exp(-(odds + doubt * shift))) for shift in shifts]
+    return np.average([_expected_f1(keep, p, words) for p in scenarios], weights=np.exp(-(shifts**2) / 2))
+
+
 @given(lines_of_a_page)
 @settings(max_examples=150)
-def test_no_other_choice_of_lines_has_a_higher_expected_f1(page):
+def test_no_other_choice_of_independent_lines_has_a_higher_expected_f1(page):
     probabilities, words = (np.array(column, dtype=np.float32) for column in zip(*page, strict=True))
-    chosen = _expected_f1(choose_lines(probabilities, words, min_gain=0), probabilities, words)
+    chosen = _expected_f1(choose_lines(probabilities, words, min_gain=0, doubt=0), probabilities, words)
     every = (np.array(flags) for flags in product([False, True], repeat=len(page)) if any(flags))
     assert chosen == pytest.approx(max(_expected_f1(flags, probabilities, words) for flags in every), rel=1e-4)
+
+
+@given(st.lists(st.tuples(st.floats(1 / 64, 63 / 64), st.integers(1, 40)), min_size=1, max_size=7))
+@settings(max_examples=40)
+def test_no_other_limit_has_a_higher_expected_f1_where_all_lines_may_be_wrong_together(page):
+    probabilities, words = (np.array(column) for column in zip(*page, strict=True))
+    chosen = _with_doubt(choose_lines(probabilities, words, min_gain=0, doubt=2), probabilities, words, 2)
+    every = (probabilities >= limit for limit in probabilities)
+    assert chosen == pytest.approx(max(_with_doubt(flags, probabilities, words, 2) for flags in every), abs=2e-3)
+
+
+def test_with_doubt_a_long_unlikely_part_may_be_what_is_wanted():
+    probabilities, words = np.array([0.6, 0.2], dtype=np.float32), np.array([100, 300], dtype=np.float32)
+    assert choose_lines(probabilities, words, doubt=0).tolist() == [True, False]
+    assert choose_lines(probabilities, words, doubt=2).tolist() == [True, True]
 
 
 def test_a_small_gain_is_not_worth_an_edit():

@@ -140,8 +140,8 @@ def test_long_pages_are_cut_into_blocks_that_cover_them(tagger):
 
 def test_later_blocks_edit_their_own_lines(tagger):
     """Line numbers count over the document: each block is edited as if it were a page, and no call misses it."""
-    body = ARTICLE.split("\n") * 3
-    block = [*(f"  • Login {k % 7}" for k in range(BLOCK_LINES - len(body))), *body]
+    page = [*ARTICLE.split("\n"), *(f"  • Login {k % 7}" for k in range(40))]
+    block = (page * (BLOCK_LINES // len(page) + 1))[:BLOCK_LINES]
     [alone] = refine_texts(["\n".join(block)], tagger)
     [together] = refine_texts(["\n".join(block * 2)], tagger)
     assert alone.result.edits, "the block has something to remove"

@@ -72,7 +72,20 @@ def explain_failure(failures: dict[int, str], output: Path, plan: "Plan") -> int
         f"Run the same command again to do the rest. Logs: {output / 'logs' / 'logs'}",
         file=sys.stderr,
     )
+    hint_at_bad_shards(failures, plan)
     return 1
+
+
+def hint_at_bad_shards(failures: dict[int, str], plan: "Plan") -> None:
+    """Say on stderr, where tasks failed over files that cannot be decoded, how to go on without these."""
+    names = {row[0] for row in plan.inputs}
+    bad = {reason.partition(": ")[0] for reason in failures.values()} & names
+    if bad:
+        print(
+            f"Hint: with --allow-bad-shards {len(bad)} what cannot be decoded is left out ({', '.join(sorted(bad)[:3])}), "
+            "and what is finished stays; a mended file is another input, and needs --overwrite",
+            file=sys.stderr,
+        )
 
 
 def hint_at_text_key(num_documents: int, quarantined: dict[str, int]) -> bool:

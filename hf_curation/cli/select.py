@@ -12,7 +12,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_curation.cli.launching import add_bad_shards, add_slurm, bad_shards_row, hint_at_text_key, parse_slurm
+from hf_curation.cli.launching import (
+    add_bad_shards,
+    add_slurm,
+    bad_shards_row,
+    hint_at_bad_shards,
+    hint_at_text_key,
+    parse_slurm,
+)
 from hf_curation.cli.watching import StageProgress, stderr_to
 
 if TYPE_CHECKING:
@@ -203,6 +210,7 @@ def _explain_failure(failures: dict[int, str], output: Path, weigh: "Stage") -> 
         f"Run the same command again to do the rest. Logs: {output / 'logs'}",
         file=sys.stderr,
     )
+    hint_at_bad_shards(failures, weigh.plan)
     if len(weigh.finished()) == weigh.plan.world_size:
         print(
             f"Hint: for another budget, cap or seed take another OUTPUT and --weights-of {weigh.folder}; "

@@ -118,12 +118,13 @@ def test_more_of_them_than_are_allowed(folder, tmp_path, launch, capsys, caplog)
 
 
 @pytest.mark.parametrize("verb", ["refine", "select", "tokenize"])
-def test_a_run_that_failed_goes_on(verb, folder, tmp_path, launch, contents):
+def test_a_run_that_failed_goes_on(verb, folder, tmp_path, launch, contents, capsys):
     """Tasks that had read sound rows of the shard run again, and what was built on them; the others stay."""
     source = folder(PAGE)
     (source / "m.jsonl").unlink()
     more = ["--tasks", "6"]
     assert launch(verb, source, tmp_path / "out", *more) == 1
+    assert "--allow-bad-shards 1 what cannot be decoded is left out (page.parquet)" in capsys.readouterr().err
     before = contents(tmp_path / "out")
     manifests = {name: data for name, data in before.items() if name.startswith("manifests/")}
     others = {

@@ -78,11 +78,11 @@ def explain_failure(failures: dict[int, str], output: Path, plan: "Plan") -> int
 
 def hint_at_bad_shards(failures: dict[int, str], plan: "Plan") -> None:
     """Say on stderr, where tasks failed over files that cannot be decoded, how to go on without these."""
-    names = {row[0] for row in plan.inputs}
-    bad = {reason.partition(": ")[0] for reason in failures.values()} & names
+    bad = {reason.partition(": ")[0] for reason in failures.values()} & {row[0] for row in plan.inputs}
     if bad:
+        names = ", ".join(sorted(bad)[:3])
         print(
-            f"Hint: with --allow-bad-shards {len(bad)} what cannot be decoded is left out ({', '.join(sorted(bad)[:3])}), "
+            f"Hint: with --allow-bad-shards {len(bad)} what cannot be decoded is left out ({names}), "
             "and what is finished stays; a mended file is another input, and needs --overwrite",
             file=sys.stderr,
         )

@@ -120,7 +120,15 @@ def _check_data(old: Record, new: Record, step: int) -> None:
             raise ValueError(
                 f"the rows of the {phase} phase are not those of the checkpoint of step {step}: build MeCoDataset "
                 "from the same store with the same seed, seq_len, plan, schedule and template, or start afresh"
+                f"{_told_blocks(old.get('block_documents'), new['block_documents'])}"
             )
+
+
+def _told_blocks(old: int | None, new: int) -> str:
+    """Return what to say of the blocks that documents were packed in."""
+    if old is None:
+        return "; earlier releases packed all documents as one block: block_documents=len(store) does so"
+    return f"; block_documents was {old} and is {new}" if old != new else ""
 
 
 _HINTS: Final = {

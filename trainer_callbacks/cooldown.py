@@ -283,6 +283,7 @@ def _record(args: TrainingArguments, dataset: MeCoDataset, collate: Any) -> Reco
         "per_device_batch": args.train_batch_size,
         "accumulation": args.gradient_accumulation_steps,
         "seed": dataset.seed,
+        "block_documents": dataset.block_documents,
         "loss_on_metadata": str(getattr(collate, "loss_on_metadata", "")),
         "data": dataset.phase_fingerprints,
         "fingerprint": dataset.fingerprint,

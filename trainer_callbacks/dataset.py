@@ -8,82 +8,22 @@ are shuffled already, by a seed, each phase for itself.
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch.utils.data import Dataset
 
 from hf_curation.files.atomic import canonical_json
 from hf_curation.metadata import DEFAULT_TEMPLATE, MissingPolicy, PrefixEncoder, PrefixTemplate, parse_template
-from hf_curation.packing.plan import DocumentLengths, PackPlan, make_plan
-from hf_curation.packing.prefix_cache import cached_prefix_table
-from hf_curation.packing.prefixes import PrefixTable, document_lengths
+from hf_curation.packing.order import BLOCK_DOCUMENTS, DocumentOrder
+from hf_curation.packing.phase_rows import PhaseRows, Planning, place_of_share
+from hf_curation.packing.prefix_cache import cached_prefixes
 from hf_curation.packing.schedule import Phase, Schedule
 from hf_curation.packing.segments import SpecialTokens
 from hf_curation.packing.store import TokenStore
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseRows:
-    """The rows of one phase."""
-
-    store: TokenStore
-    table: PrefixTable
-    is_conditioned_D: np.ndarray[Any, np.dtype[np.bool_]]
-    plan: PackPlan
-    num_rows: int
-    """Rows of the plan that are used."""
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of what these rows hold, token for token, and of their order."""
-        plan, table = self.plan, self.table
-        arrays: list[np.ndarray[Any, Any]] = [plan.rows_R1, plan.document_P, plan.start_P, plan.length_P, plan.tail_P]
-        arrays += [self.is_conditioned_D, table.row_D, table.ids_T, table.starts_R1]
-        digest = sha256(self.store.fingerprint.encode())
-        for array in arrays:
-            digest.update(array.tobytes())
-        return digest.hexdigest()
-
-    def documents(self, row: int) -> list[int]:
-        """Return the documents of one row, as indices in the store."""
-        documents: list[int] = self.plan.document_P[self.plan.rows_R1[row] : self.plan.rows_R1[row + 1]].tolist()
-        return documents
-
-    def figures(self, first: int, count: int, num_bos: int) -> list[int]:
-        """Return the values of `RowFigures` for `count` rows from `first` on; behind the last row comes the first."""
-        plan, starts_R1 = self.plan, self.table.starts_R1
-        rounds, rest = divmod(first + count, self.num_rows)
-        begins, ends = [first, *[0] * rounds], [*[self.num_rows] * rounds, rest]
-        totals = np.zeros(4, dtype=np.int64)
-        for begin, end in zip(begins, ends, strict=True):
-            pieces = slice(*plan.rows_R1[[begin, end]].tolist())
-            document_P = plan.document_P[pieces]
-            row_P = self.table.row_D[document_P]
-            prefix_P = (starts_R1[row_P + 1] - starts_R1[row_P]) * self.is_conditioned_D[document_P]
-            others = plan.length_P[pieces].sum() + plan.tail_P[pieces].sum() + num_bos * len(document_P)
-            totals += [len(document_P), np.count_nonzero(prefix_P), prefix_P.sum() + others, prefix_P.sum()]
-        values: list[int] = totals.tolist()
-        return values
-
-    def segments(self, row: int) -> list[dict[str, Any]]:
-        """Return the documents of one row, as `MeCoDataCollator` takes them."""
-        plan = self.plan
-        pieces = slice(*plan.rows_R1[row : row + 2].tolist())
-        columns = (plan.document_P, plan.start_P, plan.length_P, plan.tail_P)
-        return [
-            {
-                "input_ids": self.store.tokens(document, start, length),
-                "metadata_ids": self.table.ids(document) if self.is_conditioned_D[document] else (),
-                "ends": tail > 0,
-                "document": document,
-            }
-            for document, start, length, tail in zip(*(c[pieces].tolist() for c in columns), strict=True)
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +55,7 @@ class MeCoDataset(Dataset[dict[str, Any]]):
         cooldown_store: Documents of the cooldown (the paper trains it on new data); None: a part of `store` that the
             conditioned phase does not see.
         plan: How documents are packed: `best_fit`, `truncate` (the paper), or `split`.
+        block_documents: How many are packed together; what is held in memory grows with it, not with the store.
         seed: Of the order.
         allow_repeats: Let the data be used again when the run needs more rows than there are; else that is an error.
 
@@ -135,23 +76,27 @@ class MeCoDataset(Dataset[dict[str, Any]]):
         on_missing: MissingPolicy | str = MissingPolicy.DROP_PREFIX,
         cooldown_store: TokenStore | str | Path | None = None,
         plan: str = "best_fit",
+        block_documents: int = BLOCK_DOCUMENTS,
         seed: int = 0,
         allow_repeats: bool = False,
     ) -> None:
         if samples_per_step < 1:
             raise ValueError(f"samples_per_step must be at least 1, got {samples_per_step}")
         self.schedule = schedule or Schedule()
-        self.seq_len, self.samples_per_step, self.seed, self.plan = seq_len, samples_per_step, seed, plan
+        self.seq_len, self.samples_per_step, self.seed = seq_len, samples_per_step, seed
+        self.plan, self.block_documents = plan, block_documents
         if isinstance(template, str):
             template = parse_template(template, on_missing=MissingPolicy(on_missing))
         self.template = template
         self.special = SpecialTokens.of(tokenizer)
-        self._encoder = PrefixEncoder(tokenizer, template)
+        encoder = PrefixEncoder(tokenizer, template)
         stores = [TokenStore(s) if isinstance(s, str | Path) else s for s in (store, cooldown_store) if s is not None]
         for one in stores:
             one.check_tokenizer(tokenizer)
         is_writer = os.environ.get("LOCAL_RANK", "0") == "0"  # one process of each machine
-        self.tables = [cached_prefix_table(one, self._encoder, write=is_writer) for one in stores]
+        self.tables = [
+            cached_prefixes(one, encoder, write=is_writer, span_documents=block_documents) for one in stores
+        ]
         self._lay_out(stores, max_steps, allow_repeats)
 
     @property
@@ -181,7 +126,7 @@ class MeCoDataset(Dataset[dict[str, Any]]):
         spans = [(self.phase_of(row), row) for row in (rows.start, self.switch_row) if row in rows]
         ends = [row for _, row in spans[1:]] + [rows.stop]
         found = [
-            self._phases[phase].figures(self._locate(first)[1], end - first, self.special.num_bos)
+            self._phases[phase].figures(self._locate(first)[1], end - first)
             for (phase, first), end in zip(spans, ends, strict=True)
             if end > first
         ]
@@ -215,10 +160,9 @@ class MeCoDataset(Dataset[dict[str, Any]]):
 
     def _lay_out(self, stores: list[TokenStore], max_steps: int | None, allow_repeats: bool) -> None:
         """Plan both phases and decide at which step they meet."""
-        documents = self._share_out(stores)
         self._phases = {
-            phase: self._plan_phase(phase, stores[index], self.tables[index], chosen_D)
-            for phase, (index, chosen_D) in documents.items()
+            phase: PhaseRows(stores[index], self.tables[index], order, places, self._planning(phase))
+            for phase, (index, order, places) in self._share_out(stores).items()
         }
         available = {phase: rows.num_rows for phase, rows in self._phases.items()}
         self.max_steps = self._steps_in(available) if max_steps is None else max_steps
@@ -233,35 +177,32 @@ class MeCoDataset(Dataset[dict[str, Any]]):
                     "or set allow_repeats=True"
                 )
 
-    def _share_out(self, stores: list[TokenStore]) -> dict[Phase, tuple[int, np.ndarray[Any, Any]]]:
-        """Return for each phase which store serves it, and which documents of it."""
-        everything = np.arange(len(stores[0]))
+    def _share_out(self, stores: list[TokenStore]) -> dict[Phase, tuple[int, DocumentOrder, range]]:
+        """Return for each phase which store serves it, in which order, and which stretch of that."""
+        orders = [
+            DocumentOrder(len(one), self.seed + i, block_documents=self.block_documents)
+            for i, one in enumerate(stores)
+        ]
+        everything = [range(len(one)) for one in stores]
         if not self.schedule.has_cooldown:
-            return {Phase.CONDITIONED: (0, everything)}
+            return {Phase.CONDITIONED: (0, orders[0], everything[0])}
         if len(stores) == 2:
-            return {Phase.CONDITIONED: (0, everything), Phase.COOLDOWN: (1, np.arange(len(stores[1])))}
-        order_D = np.random.Generator(np.random.PCG64(self.seed)).permutation(len(stores[0]))
-        seen_D = np.cumsum(stores[0].lengths_D[order_D])
-        share = 1 - self.schedule.cooldown_fraction
-        cut = int(np.searchsorted(seen_D, share * seen_D[-1])) if len(seen_D) else 0
-        return {Phase.CONDITIONED: (0, np.sort(order_D[:cut])), Phase.COOLDOWN: (0, np.sort(order_D[cut:]))}
+            return {phase: (i, orders[i], everything[i]) for i, phase in enumerate(Phase)}
+        cut = place_of_share(stores[0], orders[0], 1 - self.schedule.cooldown_fraction)
+        return {
+            Phase.CONDITIONED: (0, orders[0], range(cut)),
+            Phase.COOLDOWN: (0, orders[0], range(cut, len(stores[0]))),
+        }
 
-    def _plan_phase(
-        self, phase: Phase, store: TokenStore, table: PrefixTable, chosen_D: np.ndarray[Any, Any]
-    ) -> PhaseRows:
-        if self.schedule.is_mixed(phase):
-            ids = (i for chunk in store.table["id"].chunks for i in chunk.to_pylist())
-            conditioned = (self.schedule.is_conditioned(phase, i) for i in ids)
-            is_conditioned_D = np.fromiter(conditioned, dtype=np.bool_, count=len(store))
-        else:
-            is_conditioned_D = np.full(len(store), self.schedule.is_conditioned(phase, ""))
-        whole = document_lengths(store, self.special, table, is_conditioned_D)
-        chosen = DocumentLengths(
-            body_D=whole.body_D[chosen_D], head_D=whole.head_D[chosen_D], tail_D=whole.tail_D[chosen_D]
+    def _planning(self, phase: Phase) -> Planning:
+        return Planning(
+            kind=self.plan,
+            seq_len=self.seq_len,
+            seed=self.seed + (phase is Phase.COOLDOWN),
+            phase=phase,
+            schedule=self.schedule,
+            special=self.special,
         )
-        plan = make_plan(self.plan, chosen, seq_len=self.seq_len, seed=self.seed + (phase is Phase.COOLDOWN))
-        plan = replace(plan, document_P=chosen_D[plan.document_P])
-        return PhaseRows(store, table, is_conditioned_D, plan, plan.num_rows)
 
     def _steps_in(self, available: dict[Phase, int]) -> int:
         """Return the most steps whose two phases the rows suffice for."""

@@ -85,7 +85,15 @@ class PlanFigures:
     truncated_documents: int
 
 
-def make_plan(kind: str, lengths: DocumentLengths, *, seq_len: int, seed: int) -> PackPlan:
+def make_plan(
+    kind: str,
+    lengths: DocumentLengths,
+    *,
+    seq_len: int,
+    seed: int,
+    block: int = 0,
+    documents_D: Int64Array | None = None,
+) -> PackPlan:
     """Lay the documents out in sequences.
 
     Documents (for `truncate`) and sequences (for the others) are shuffled by `seed`; equal arguments give equal plans.
@@ -95,21 +103,23 @@ def make_plan(kind: str, lengths: DocumentLengths, *, seq_len: int, seed: int) -
         lengths: What each document takes up.
         seq_len: Tokens per sequence.
         seed: Of the shuffle.
+        block: Which of several plans with one seed, each with a shuffle of its own.
+        documents_D: Shape (D,): what plan and errors call the documents; None: 0 to D - 1.
 
     Raises:
         ValueError: for an unknown kind, an empty document, or a head that leaves no room for a document token.
     """
     if kind not in PLANS:
         raise ValueError(f"pack plan must be one of {', '.join(sorted(PLANS))}, got {kind!r}")
-    _check(lengths, seq_len)
-    rng = np.random.Generator(np.random.PCG64(seed))
+    _check(lengths, seq_len, documents_D)
+    rng = np.random.Generator(np.random.PCG64(seed).jumped(block))
     rows_R1, document_P, start_P, length_P, tail_P = PLANS[kind](lengths, seq_len, rng)
     return PackPlan(
         kind=kind,
         seq_len=seq_len,
         seed=seed,
         rows_R1=rows_R1,
-        document_P=document_P,
+        document_P=document_P if documents_D is None else documents_D[document_P],
         start_P=start_P,
         length_P=length_P,
         tail_P=tail_P,
@@ -134,15 +144,16 @@ def figures_of(plan: PackPlan, lengths: DocumentLengths) -> PlanFigures:
     )
 
 
-def _check(lengths: DocumentLengths, seq_len: int) -> None:
+def _check(lengths: DocumentLengths, seq_len: int, documents_D: Int64Array | None) -> None:
     if not len(lengths.body_D):
         return
+    names_D = np.arange(len(lengths.body_D)) if documents_D is None else documents_D
     if lengths.body_D.min() < 1:
-        raise ValueError(f"document {int(lengths.body_D.argmin())} has no tokens; leave empty documents out")
-    worst = int(lengths.head_D.argmax())
+        raise ValueError(f"document {names_D[lengths.body_D.argmin()]} has no tokens; leave empty documents out")
+    worst = lengths.head_D.argmax()
     if lengths.head_D[worst] >= seq_len:
         raise ValueError(
-            f"the prefix of document {worst} takes {int(lengths.head_D[worst])} of {seq_len} tokens and leaves no "
+            f"the prefix of document {names_D[worst]} takes {lengths.head_D[worst]} of {seq_len} tokens and leaves no "
             "room for the document: raise seq_len or shorten the template"
         )
 

@@ -1,50 +1,68 @@
-"""The metadata prefix of every document of a store, as token ids, once.
+"""The metadata prefix of every document of a store, as token ids, once: plans need the lengths, the data set the ids.
 
-Few prefixes serve many documents (a host has hundreds of pages), so a table holds each distinct prefix once and, for
-every document, its row: 4 bytes a document. Plans need the lengths, the data set the ids; neither encodes again.
+Documents are rendered and encoded span by span, each span a table of its own, so that what is held meanwhile does not
+grow with the store: a host that comes up in several spans stands in each.
 """
 
-from dataclasses import dataclass
+from array import array
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from hf_curation.metadata import PrefixCounts, PrefixEncoder
-from hf_curation.packing.plan import DocumentLengths
-from hf_curation.packing.segments import SpecialTokens
+from hf_curation.packing.grouping import grouped
+from hf_curation.packing.order import BLOCK_DOCUMENTS
+from hf_curation.packing.prefix_table import PrefixTable
 from hf_curation.packing.store import TokenStore
 
 
-@dataclass(frozen=True, slots=True)
-class PrefixTable:
-    """Distinct prefixes end to end, and which document has which."""
+class Prefixes:
+    """The prefixes of all documents of a store.
 
-    ids_T: npt.NDArray[np.uint32]
-    """Shape (T,): token ids of all distinct prefixes; the first prefix is empty: none."""
-    starts_R1: npt.NDArray[np.int64]
-    """Shape (R + 1,): where each begins, then T."""
-    row_D: npt.NDArray[np.int32]
-    """Shape (D,): which prefix a document has, 0 for none."""
-    counts: PrefixCounts
-    """Documents with a prefix, and why others have none."""
+    Args:
+        spans: Tables of consecutive documents, each of as many as the first, but the last, which may have fewer.
+    """
+
+    def __init__(self, spans: Sequence[PrefixTable]) -> None:
+        self.spans = tuple(spans)
+        self._span = len(self.spans[0].row_D)
+        self.first_S1: list[int] = np.cumsum([0, *(len(table.row_D) for table in self.spans)]).tolist()
+        """First document of each of S spans, then their end."""
+
+    @property
+    def counts(self) -> PrefixCounts:
+        """Documents with a prefix, and why others have none."""
+        counts = PrefixCounts()
+        for table in self.spans:
+            counts.merge(table.counts)
+        return counts
 
     def ids(self, document: int) -> npt.NDArray[np.uint32]:
         """Return the prefix of a document; empty when it has none."""
-        row = self.row_D[document]
-        return self.ids_T[self.starts_R1[row] : self.starts_R1[row + 1]]
+        return self.spans[document // self._span].ids(document % self._span)
 
-    @property
-    def lengths_D(self) -> npt.NDArray[np.int64]:
-        """Shape (D,): tokens of every document's prefix."""
-        return np.diff(self.starts_R1)[self.row_D]
+    def lengths(self, documents_N: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the tokens of the prefixes of some documents, in whatever order."""
+        lengths_N = np.empty(len(documents_N), dtype=np.int64)
+        for span, where, rows in grouped(documents_N, self.first_S1):
+            lengths_N[where] = self.spans[span].lengths(rows)
+        return lengths_N
 
 
-def prefix_table(store: TokenStore, encoder: PrefixEncoder) -> PrefixTable:
-    """Render and encode the prefix of every document of a store.
+def spans_of(num_documents: int, span_documents: int = BLOCK_DOCUMENTS) -> list[range]:
+    """Return the documents of each span; one, without any, where there are none."""
+    starts = range(0, max(num_documents, 1), span_documents)
+    return [range(start, min(start + span_documents, num_documents)) for start in starts]
+
+
+def prefix_table(store: TokenStore, encoder: PrefixEncoder, documents: range | None = None) -> PrefixTable:
+    """Render and encode the prefixes of consecutive documents of a store; None: of all.
 
     Raises:
         ValueError: if the template names a column that the store does not hold.
     """
+    documents = range(len(store)) if documents is None else documents
     columns = sorted({field.column for field in encoder.template.fields})
     missing = set(columns) - set(store.table.column_names)
     if missing and len(store):
@@ -52,37 +70,18 @@ def prefix_table(store: TokenStore, encoder: PrefixEncoder) -> PrefixTable:
             f"the template {encoder.template.text!r} needs the column {sorted(missing)[0]!r}; the store holds "
             f"{', '.join(name for name in store.table.column_names if name != 'input_ids')}: tokenize again with it"
         )
-    rows: dict[tuple[int, ...], int] = {(): 0}
+    rows: dict[bytes, int] = {b"": 0}
     counts = PrefixCounts()
-    row_D = np.zeros(len(store), dtype=np.int32)
-    if columns and len(store):
-        batches = store.table.select(columns).to_batches()
-        for document, metadata in enumerate(row for batch in batches for row in batch.to_pylist()):
+    row_D = np.zeros(len(documents), dtype=np.int32)
+    if columns:
+        for place, metadata in enumerate(store.rows(columns, documents)):
             encoded = encoder(metadata)
             counts.add(encoded.prefix)
-            row_D[document] = rows.setdefault(encoded.ids, len(rows))
-    elif len(store):
+            row_D[place] = rows.setdefault(array("I", encoded.ids).tobytes(), len(rows))
+    elif documents:
         ids = encoder({}).ids
-        row_D[:] = rows.setdefault(ids, len(rows))
-        counts.num_documents, counts.num_prefixed = len(store), len(store) * bool(ids)
-    ids_T = np.array([token for prefix in rows for token in prefix], dtype=np.uint32)
-    starts_R1 = np.cumsum([0, *map(len, rows)])
+        row_D[:] = rows.setdefault(array("I", ids).tobytes(), len(rows))
+        counts.num_documents, counts.num_prefixed = len(documents), len(documents) * bool(ids)
+    ids_T = np.frombuffer(b"".join(rows), dtype=np.uint32)
+    starts_R1 = np.cumsum([0, *(len(prefix) // ids_T.itemsize for prefix in rows)])
     return PrefixTable(ids_T, starts_R1, row_D, counts)
-
-
-def document_lengths(
-    store: TokenStore, special: SpecialTokens, table: PrefixTable, is_conditioned_D: npt.NDArray[np.bool_]
-) -> DocumentLengths:
-    """Return what each document takes up in a sequence.
-
-    Args:
-        store: The documents.
-        special: BOS and EOS.
-        table: Their prefixes.
-        is_conditioned_D: Shape (D,): whether the document carries its prefix.
-    """
-    return DocumentLengths(
-        body_D=store.lengths_D.astype(np.int64),
-        head_D=special.num_bos + table.lengths_D * is_conditioned_D,
-        tail_D=np.full(len(store), special.num_eos, dtype=np.int64),
-    )

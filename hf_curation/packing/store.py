@@ -9,8 +9,9 @@ vocabulary: training with another tokenizer than the one that wrote the store is
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,11 +22,13 @@ import orjson
 import pyarrow as pa
 
 from hf_curation.files.atomic import PartFile, canonical_json, write_json
+from hf_curation.packing.grouping import grouped
 
 SCHEMA_VERSION: Final = 1
 BATCH_DOCUMENTS: Final = 16_384
 
 TokenArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+Int64Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +171,7 @@ class TokenStore:
         self._open_batches()
 
     def _map(self, shard: Shard) -> pa.Table:
-        path = self.folder / "tokens" / shard.name
+        path = self._path(shard)
         if not path.exists():
             raise ValueError(f"{path} is missing, though store.json lists it: write the store again")
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
@@ -176,20 +179,30 @@ class TokenStore:
             raise ValueError(f"{path} holds {table.num_rows} documents, store.json says {shard.num_documents}")
         return table
 
+    def _path(self, shard: Shard) -> Path:
+        return self.folder / "tokens" / shard.name
+
     def _open_batches(self) -> None:
         chunks = self.table["input_ids"].chunks if self.shards else []
         self._tokens: list[TokenArray] = [chunk.values.to_numpy(zero_copy_only=True) for chunk in chunks]
-        offsets = [chunk.offsets.to_numpy() for chunk in chunks]
-        self._offsets: list[npt.NDArray[np.int64]] = offsets
+        self._offsets: list[Int64Array] = [chunk.offsets.to_numpy() for chunk in chunks]
         self._first_B1: list[int] = np.cumsum([0, *(len(chunk) for chunk in chunks)]).tolist()
-        self.lengths_D: npt.NDArray[np.int64] = (
-            np.concatenate([np.diff(o) for o in offsets]) if offsets else np.zeros(0, dtype=np.int64)
-        )
-        """Shape (D,): tokens of every document."""
+        batches = [table["input_ids"].num_chunks for table in self._tables]
+        self._first_batch_S1: list[int] = np.cumsum([0, *batches]).tolist()
+
+    @cached_property
+    def lengths_D(self) -> Int64Array:
+        """Shape (D,): tokens of every document, 8 bytes each; `lengths` is for some."""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *map(np.diff, self._offsets)])
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all documents."""
+        return sum(int(offsets[-1] - offsets[0]) for offsets in self._offsets)
 
     def __len__(self) -> int:
         """Return the number of documents D."""
-        return len(self.lengths_D)
+        return self._first_B1[-1]
 
     def __getstate__(self) -> Path:
         return self.folder
@@ -214,6 +227,38 @@ class TokenStore:
         """Return id and metadata columns of one document."""
         names = [name for name in self.table.column_names if name != "input_ids"]
         return {name: self.table[name][document].as_py() for name in names}
+
+    def lengths(self, documents_N: Int64Array) -> Int64Array:
+        """Return the tokens of some documents, in whatever order."""
+        lengths_N = np.empty(len(documents_N), dtype=np.int64)
+        for batch, where, rows in grouped(documents_N, self._first_B1):
+            offsets = self._offsets[batch]
+            lengths_N[where] = offsets[rows + 1] - offsets[rows]
+        return lengths_N
+
+    def ids(self, documents_N: Int64Array) -> list[str]:
+        """Return the ids of some documents, in whatever order."""
+        ids_N = np.empty(len(documents_N), dtype=object)
+        for batch, where, rows in grouped(documents_N, self._first_B1):
+            ids_N[where] = self.table["id"].chunk(batch).take(pa.array(rows)).to_pylist()
+        names: list[str] = ids_N.tolist()
+        return names
+
+    def rows(self, columns: Sequence[str], documents: range) -> Iterator[dict[str, Any]]:
+        """Yield columns of consecutive documents.
+
+        Every batch is mapped anew and let go: what is read through `table` counts as memory of this process from then
+        on, which would be 40 bytes a document for their addresses.
+        """
+        for batch in range(bisect_right(self._first_B1, documents.start) - 1, len(self._tokens)):
+            first = self._first_B1[batch]
+            if first >= documents.stop:
+                return
+            shard = bisect_right(self._first_batch_S1, batch) - 1
+            with pa.memory_map(str(self._path(self.shards[shard]))) as source:
+                read = pa.ipc.open_file(source).get_batch(batch - self._first_batch_S1[shard])
+                begin = max(documents.start - first, 0)
+                yield from read.select(list(columns)).slice(begin, documents.stop - first - begin).to_pylist()
 
     @property
     def fingerprint(self) -> str:

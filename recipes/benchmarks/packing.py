@@ -107,7 +107,7 @@ def measure_collation(folder: Path, tokenizer: PreTrainedTokenizerFast, rounds: 
     table = dataset.tables[0]
     whole = DocumentLengths(
         body_D=store.lengths_D,
-        head_D=1 + table.lengths_D,
+        head_D=1 + table.lengths(np.arange(len(store))),
         tail_D=np.ones(len(store), dtype=np.int64),
     )
     rates, num_rows = [], len(dataset) - len(dataset) % BATCH

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from hf_curation.config import open_section
 from hf_curation.metadata import DEFAULT_TEMPLATE, MissingPolicy
 from hf_curation.packing import PLANS
+from hf_curation.packing.order import BLOCK_DOCUMENTS
 from hf_curation.packing.schedule import Schedule, ScheduleKind
 from hf_curation.packing.segments import LossOnMetadata
 
@@ -34,6 +35,8 @@ class Data:
     """Tokens of a row."""
     plan: str = "truncate"
     """How documents are packed: `truncate` (the paper), `best_fit` or `split`."""
+    block_documents: int = BLOCK_DOCUMENTS
+    """How many are packed together; memory grows with it, not with the documents."""
     allow_repeats: bool = False
     """Whether the data may be used again when the run needs more rows than there are."""
 

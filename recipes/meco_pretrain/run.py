@@ -123,6 +123,7 @@ def make_dataset(config: Config, args: Any, tokenizer: Any, store: Any, cooldown
         template=template_of(config),
         cooldown_store=cooldown,
         plan=config.data.plan,
+        block_documents=config.data.block_documents,
         seed=args.seed,
         allow_repeats=config.data.allow_repeats,
     )
@@ -178,6 +179,7 @@ def facts_of(config: Config, dataset: Any, num_parameters: int, scores: dict[str
         cooldown_documents=config.data.cooldown_documents,
         data_fingerprint=dataset.fingerprint,
         plan=config.data.plan,
+        block_documents=config.data.block_documents,
         seed=dataset.seed,
         num_parameters=num_parameters,
         bits_per_byte=scores,

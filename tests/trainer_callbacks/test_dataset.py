@@ -65,6 +65,23 @@ def test_equal_arguments_give_equal_rows_in_any_process(make):
             assert a == b
 
 
+def test_in_several_blocks_no_document_is_in_both_phases_and_each_is_in_one(make):
+    dataset = make(block_documents=25, plan="split")
+    rows = {phase: found.num_rows for phase, found in dataset._phases.items()}
+    found = [dataset._phases[phase].documents(row) for phase, num_rows in rows.items() for row in range(num_rows)]
+    placed = [document for row in found for document in set(row)]
+    assert set(placed) == set(range(120))
+    before, after = range(dataset.switch_row), range(dataset.switch_row, len(dataset))
+    assert not documents(dataset, before) & documents(dataset, after)
+    tokens = [
+        sum(len(part["input_ids"]) for row in span for part in dataset[row]["segments"]) for span in (before, after)
+    ]
+    assert 0.15 < tokens[1] / sum(tokens) < 0.35
+    assert dataset.fingerprint == make(block_documents=25, plan="split").fingerprint
+    assert dataset.fingerprint != make(plan="split").fingerprint
+    assert make(block_documents=120).fingerprint == make(block_documents=10**6).fingerprint
+
+
 def test_new_data_for_the_cooldown(make, token_store):
     dataset = make(cooldown_store=token_store, max_steps=8)
     assert (dataset.switch_step, len(dataset)) == (6, 16)

@@ -10,6 +10,7 @@ from transformers import Trainer
 
 from hf_curation.packing.schedule import Schedule
 from trainer_callbacks import MeCoDataset, last_complete_checkpoint
+from trainer_callbacks.checkpoints import check_resume
 
 
 @pytest.mark.parametrize("step", [6, 9])
@@ -196,13 +197,37 @@ def test_a_schedule_without_cooldown_has_nothing_to_stop_after(train, token_stor
         train(data=data, options={"stop_after_conditioned": True})
 
 
+def test_a_run_in_blocks_goes_on_in_the_middle_of_one(train, token_store, tokenizer):
+    settings = {"seq_len": 96, "samples_per_step": 4, "max_steps": 12, "schedule": Schedule(cooldown_fraction=0.25)}
+
+    def data(block_documents):
+        return MeCoDataset(token_store, tokenizer, block_documents=block_documents, **settings)
+
+    full = train("full", data=data(25))
+    first_rows = full.callback.dataset._phases["conditioned"]._first_B1
+    assert len(first_rows) > 3
+    assert 6 * 4 not in first_rows
+    resumed = train("full", resume="full/checkpoint-6", data=data(25), dataloader_num_workers=1)
+    assert resumed.weights == full.weights
+    assert resumed.batches == {key: digest for key, digest in full.batches.items() if key[0] >= 6}
+    with pytest.raises(ValueError, match=r"the conditioned phase are not .* block_documents was 25 and is 120"):
+        train("full", resume="full/checkpoint-6", data=data(120))
+
+
+def test_a_checkpoint_of_an_earlier_release_goes_on_where_its_order_is_the_same(full_run):
+    record = full_run.trainer.state.stateful_callbacks["meco"]
+    old = {name: value for name, value in record.items() if name != "block_documents"}
+    check_resume(old, record, 6, allow_other_geometry=False)
+    with pytest.raises(ValueError, match=r"all documents as one block: block_documents=len\(store\) does so"):
+        check_resume(old | {"data": {"conditioned": "other"}}, record, 6, allow_other_geometry=False)
+
+
 def test_one_trunk_serves_several_cooldowns(train, token_store, tokenizer):
     settings = {"seq_len": 96, "samples_per_step": 4, "max_steps": 12, "schedule": Schedule(cooldown_fraction=0.25)}
     trunk = MeCoDataset(token_store, tokenizer, cooldown_store=token_store, **settings)
     train("trunk", data=trunk, options={"stop_after_conditioned": True})
     branch = MeCoDataset(token_store, tokenizer, cooldown_store=token_store, **settings)
-    phase = branch._phases["cooldown"]
-    phase.plan.document_P[:] = phase.plan.document_P[::-1].copy()  # other rows, from another store as it were
+    branch._phases["cooldown"] = branch._phases["conditioned"]  # other rows, from another store as it were
     assert branch.phase_fingerprints["cooldown"] != trunk.phase_fingerprints["cooldown"]
     assert branch.phase_fingerprints["conditioned"] == trunk.phase_fingerprints["conditioned"]
     other = train("branch", resume="trunk/checkpoint-9", data=branch)

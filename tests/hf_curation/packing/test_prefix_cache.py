@@ -1,6 +1,7 @@
 """Prefix tables on disk: equal to those made afresh, made once, never stale, whatever happens to the file."""
 
 import logging
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +14,7 @@ from hf_curation.metadata.identity import tokenizer_digest
 from hf_curation.packing import ShardWriter, TokenStore, token_dtype, vocabulary_hash, write_store_index
 from hf_curation.packing import prefix_cache as module
 from hf_curation.packing.merge import begin_shard
-from hf_curation.packing.prefix_cache import cached_prefix_table, table_path
+from hf_curation.packing.prefix_cache import cached_prefixes, table_path
 from hf_curation.packing.prefixes import prefix_table
 
 
@@ -45,6 +46,12 @@ def store(tmp_path, tokenizer):
 @pytest.fixture
 def encoder(tokenizer):
     return PrefixEncoder(tokenizer, parse_template())
+
+
+def cached_prefix_table(store, encoder, **settings):
+    """The table of a store of one span."""
+    (table,) = cached_prefixes(store, encoder, **settings).spans
+    return table
 
 
 def kept(store):
@@ -124,7 +131,8 @@ def test_what_cannot_be_told_is_not_kept(store, tokenizer, monkeypatch):
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "other_store", "no_counts"])
 def test_a_damaged_table_is_made_again(store, encoder, tokenizer, tmp_path, damage, caplog):
-    fresh = cached_prefix_table(store, encoder)
+    fresh = prefix_table(store, encoder)
+    cached_prefix_table(store, encoder)
     path = table_path(store, encoder)
     whole = path.read_bytes()
     if damage == "other_store":
@@ -161,6 +169,31 @@ def test_readers_do_not_write_and_a_new_store_drops_old_tables(store, encoder):
     cached_prefix_table(store, encoder)
     begin_shard(store.folder, 0, {})
     assert not kept(store)
+
+
+def test_spans_hold_what_one_table_holds_and_lie_in_files_of_their_own(store, encoder, monkeypatch):
+    whole = prefix_table(store, encoder)
+    documents = np.random.default_rng(0).permutation(50)[:31]
+    for _ in range(2):
+        prefixes = cached_prefixes(store, encoder, span_documents=16)
+        assert [len(table.row_D) for table in prefixes.spans] == [16, 16, 16, 2]
+        assert [prefixes.ids(i).tolist() for i in range(50)] == [whole.ids(i).tolist() for i in range(50)]
+        assert prefixes.lengths(documents).tolist() == [len(whole.ids(i)) for i in documents.tolist()]
+        assert prefixes.counts == whole.counts
+        assert len(kept(store)) == 4
+        monkeypatch.setattr(module, "prefix_table", lambda *_: pytest.fail("made again"))
+    assert table_path(store, encoder).name not in kept(store), "a table of all is another file"
+
+
+def test_a_table_on_the_disk_is_mapped_and_pickles_as_its_name(store, encoder):
+    table = cached_prefix_table(store, encoder)
+    assert not table.row_D.flags.owndata
+    assert not table.row_D.flags.writeable
+    pickled = pickle.dumps(table)
+    assert len(pickled) < 500
+    assert_equal(pickle.loads(pickled), table)  # noqa: S301 - as a DataLoader worker gets it
+    fresh = prefix_table(store, encoder)
+    assert_equal(pickle.loads(pickle.dumps(fresh)), fresh)  # noqa: S301
 
 
 def test_small_stores_keep_no_table(store, encoder, monkeypatch):

@@ -47,6 +47,21 @@ def test_every_document_comes_back(folder):
     assert not store.tokens(3).flags.owndata, "a view into the map, not a copy"
 
 
+def test_some_documents_in_any_order(folder):
+    store = TokenStore(folder)
+    for documents in (np.array([], dtype=np.int64), np.array([39, 0, 7, 6, 14, 15, 15]), np.arange(40)):
+        assert store.lengths(documents).tolist() == store.lengths_D[documents].tolist()
+        assert store.ids(documents) == [f"d{i}" for i in documents]
+    assert store.num_tokens == store.lengths_D.sum()
+
+
+def test_columns_of_any_stretch(folder):
+    store, urls = TokenStore(folder), [{"url": metadata["url"]} for _, _, metadata in DOCUMENTS]
+    for first in range(41):
+        for last in range(first, 41):
+            assert list(store.rows(["url"], range(first, last))) == urls[first:last]
+
+
 def test_a_pickled_store_holds_no_tokens(folder):
     assert len(pickle.dumps(TokenStore(folder))) < 1_000
 

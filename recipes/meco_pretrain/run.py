@@ -179,7 +179,6 @@ def facts_of(config: Config, dataset: Any, num_parameters: int, scores: dict[str
         cooldown_documents=config.data.cooldown_documents,
         data_fingerprint=dataset.fingerprint,
         plan=config.data.plan,
-        block_documents=config.data.block_documents,
         seed=dataset.seed,
         num_parameters=num_parameters,
         bits_per_byte=scores,

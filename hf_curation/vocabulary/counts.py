@@ -8,11 +8,12 @@ sorted strings, so neither the order of the texts nor how they were split change
 Removing tokens changes only runs that held one, so a recount encodes these runs again and leaves the others.
 """
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+
+_BATCH_UNITS: Final = 1 << 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +147,20 @@ def recount(stream: TokenStream, runs: Sequence[str], removed: BoolArray, tokeni
 
 
 def encode_units(tokenizer: "Tokenizer", units: Sequence[str], weights_U: IntArray) -> TokenStream:
-    """Encode strings, none of which is split before its merges."""
-    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(units), add_special_tokens=False)]
-    lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-    flat = np.fromiter((i for unit in ids for i in unit), dtype=np.int64, count=int(lengths.sum()))
-    return TokenStream(ids_P=flat, offsets=np.concatenate([[0], np.cumsum(lengths)]), weights_U=weights_U)
+    """Encode strings, none of which is split before its merges.
+
+    By so many at a time: what the encoder returns of a string takes a hundred times as much memory as its ids.
+    """
+    lengths: list[int] = []
+    ids = array("q")
+    for first in range(0, len(units), _BATCH_UNITS):
+        batch = units[first : first + _BATCH_UNITS]
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            found = encoding.ids
+            lengths.append(len(found))
+            ids.extend(found)
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return TokenStream(ids_P=np.frombuffer(ids, dtype=np.int64), offsets=offsets, weights_U=weights_U)
 
 
 def working_tokenizer(tree: MergeTree, kept: Sequence[bool], *, raw: bool = False) -> "Tokenizer":
@@ -178,13 +190,18 @@ def find_unreachable(tree: MergeTree, kept: Sequence[bool]) -> list[int]:
 
 
 def _index(runs: Counter[str], **sums: Any) -> TargetText:  # noqa: ANN401 - plain fields
-    split, index = word_splitter(), dict[str, int]()
+    split, seen = word_splitter(), dict[str, int]()
     names = sorted(runs)
-    parts = [split(run) for run in names]
-    words = sorted({word for run in parts for word in run})
-    index = {word: i for i, word in enumerate(words)}
-    lengths = np.fromiter(map(len, parts), dtype=np.int64, count=len(parts))
-    run_words = np.fromiter((index[word] for run in parts for word in run), dtype=np.int64, count=int(lengths.sum()))
+    lengths = np.empty(len(names), dtype=np.int64)
+    run_words_seen = array("q")
+    for place, name in enumerate(names):
+        parts = split(name)
+        lengths[place] = len(parts)
+        run_words_seen.extend(seen.setdefault(word, len(seen)) for word in parts)
+    words = sorted(seen)
+    place_of_seen = np.empty(len(words), dtype=np.int64)
+    place_of_seen[[seen[word] for word in words]] = np.arange(len(words))
+    run_words = place_of_seen[np.frombuffer(run_words_seen, dtype=np.int64)]
     run_weights = np.fromiter((runs[name] for name in names), dtype=np.int64, count=len(names))
     word_weights = np.bincount(run_words, weights=np.repeat(run_weights, lengths), minlength=len(words))
     return TargetText(

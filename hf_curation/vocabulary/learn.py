@@ -17,8 +17,10 @@ outdated counts, which are checked when they come up; pairs of equal count go by
 """
 
 import heapq
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +47,7 @@ class LearnedMerge:
 @dataclass(slots=True)
 class _Pair:
     count: int = 0
-    positions: list[int] = field(default_factory=list)
+    positions: "array[int]" = field(default_factory=partial(array, "q"))
 
 
 def word_filter(max_chars: int) -> Callable[[str], bool]:
@@ -164,9 +166,9 @@ class _Learner:
         ends = np.append(starts[1:], len(keys))
         for i in np.flatnonzero(sums >= min_count).tolist():
             positions: IntArray = at[starts[i] : ends[i]] - 1
-            self.pairs[int(keys[starts[i]])] = _Pair(int(sums[i]), positions.tolist())
+            self.pairs[int(keys[starts[i]])] = _Pair(int(sums[i]), array("q", positions.tobytes()))
 
-    def _merge(self, key: int, token: int, positions: list[int]) -> Iterable[int]:
+    def _merge(self, key: int, token: int, positions: Iterable[int]) -> Iterable[int]:
         """Put `token` wherever its pair stands, left to right; return the pairs that are new by it."""
         left, right = key >> _SHIFT, key & _MASK
         ids, after, before, joins, closes = self.ids, self.after, self.before, self.joins, self.closes
@@ -207,6 +209,6 @@ class _Learner:
         return key
 
 
-def _view(array: np.ndarray[Any, Any]) -> "memoryview[int]":
+def _view(numbers: np.ndarray[Any, Any]) -> "memoryview[int]":
     """Return the same memory in a form that reads and writes single numbers three times as fast."""
-    return memoryview(array)  # type: ignore[arg-type]
+    return memoryview(numbers)  # type: ignore[arg-type]

@@ -19,7 +19,6 @@ FORMULAS: Final[dict[str, str]] = {
     "core-hours": "documents x core-seconds a document / 3600",
     "hours": "core-hours / workers; of a stage of one process, core-hours",
     "disk": "documents x bytes written a document",
-    "memory": "documents x bytes kept a document, in the one process that looks at all of them",
     "refiner FLOPs": "2 x parameters x documents x (prompt tokens + output tokens a document)",
     "training FLOPs": "6 x parameters x tokens x (1 + share of metadata tokens)",
     "GPU-hours": "FLOPs / (peak FLOP/s x utilisation) / 3600",
@@ -44,8 +43,6 @@ class Rate:
     """Artifact -> bytes that were written of them."""
     is_one_process: bool = False
     """Whether one process looks at all documents: more workers do not help."""
-    kept_bytes: float | None = None
-    """Memory a document, of a stage of one process; None: it is not known, or a matter of how many tasks there are."""
 
     def __post_init__(self) -> None:
         if self.documents < 1:
@@ -123,7 +120,6 @@ class StageCost:
     """On all workers, where they help."""
     disk: dict[str, float]
     """Artifact -> bytes."""
-    memory: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +195,8 @@ def cost_of_stage(rate: Rate, documents: float, given: Assumptions) -> StageCost
     share = documents / rate.documents
     core_hours = rate.core_seconds * share / 3600
     disk = {name: size * share for name, size in rate.num_bytes.items()}
-    memory = None if rate.kept_bytes is None else rate.kept_bytes * documents
     hours = core_hours / (1 if rate.is_one_process else given.workers)
-    return StageCost(rate.stage, core_hours, hours, disk, memory)
+    return StageCost(rate.stage, core_hours, hours, disk)
 
 
 def cost_of_flops(what: str, flops: float, given: Assumptions) -> GpuCost:

@@ -22,8 +22,6 @@ CHARS_PER_TOKEN: Final = 4.0
 """Where no store says it."""
 _ONE_PROCESS: Final = {"choose", "pack", "report"}
 """Stages whose one process looks at all documents; the others are cut into tasks."""
-_GROWING: Final = {"pack"}
-"""Of these, whose memory grows without end: `choose` holds up to a million documents and then reads more often."""
 _FIXED: Final = {"adapt", "count_target", "edit", "evidence", "fit", "store", "summary"}
 """Stages of `scaling.py` that do not grow with the corpus in a run (they look at a target, or at figures), or are a
 part of another."""
@@ -98,7 +96,6 @@ def read_scaling(path: Path) -> Measured:
         found: dict[str, Any] = orjson.loads(path.read_text(encoding="utf-8").strip().rpartition("\n")[2])
         numbers, rates = found["documents"], found["us_per_document"]
         chars, written = found["chars_of_text"][-1], found.get("output_bytes_per_document", {})
-        kept = found["bytes_per_document"]
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not end with the JSON line of recipes/benchmarks/scaling.py") from error
     last = numbers[-1]
@@ -109,7 +106,6 @@ def read_scaling(path: Path) -> Measured:
             core_seconds=us * last / 1e6,
             num_bytes={_ARTIFACTS[stage]: round(written[stage] * last)} if stage in written else {},
             is_one_process=stage in _ONE_PROCESS,
-            kept_bytes=max(kept[stage], 0.0) if stage in _GROWING else None,
         )
         for stage, us in rates.items()
         if stage not in _FIXED

@@ -42,7 +42,6 @@ def render_planning(page: PlanningPage, *, title: str | None = None) -> bytes:
         gpus=[_gpu_row(page, i) for i in range(len(page.plans[0].gpus))],
         artifacts=[_hub_row(page, i) for i in range(len(page.plans[0].hub))],
         disks=[in_bytes(plan.disk) for plan in page.plans],
-        memory=[_memory_row(page, i) for i, rate in enumerate(page.rates) if rate.kept_bytes is not None],
         formulas=FORMULAS,
         commits_per_hour=page.given.commits_per_hour,
         files_per_folder=f"{page.given.files_per_folder:,}",
@@ -120,12 +119,6 @@ def _hub_row(page: PlanningPage, index: int) -> dict[str, Any]:
             for one in costs
         ],
     }
-
-
-def _memory_row(page: PlanningPage, index: int) -> dict[str, Any]:
-    rate = page.rates[index]
-    found = [in_bytes(plan.stages[index].memory or 0.0) for plan in page.plans]
-    return {"stage": rate.stage, "kept": figure(rate.kept_bytes or 0.0), "costs": found}
 
 
 def _given(page: PlanningPage) -> list[tuple[str, str]]:

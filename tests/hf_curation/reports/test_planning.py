@@ -33,12 +33,6 @@ def test_a_stage_by_hand():
     cost = cost_of_stage(RATE, 2_000_000, GIVEN)
     assert (cost.core_hours, cost.hours) == (20.0, 2.0)
     assert cost.disk == {"refined text": 4e9}
-    assert cost.memory is None
-
-
-def test_memory_by_hand():
-    rate = Rate(stage="choose", documents=7, core_seconds=1, kept_bytes=8)
-    assert cost_of_stage(rate, 2_000_000_000, GIVEN).memory == 16e9
 
 
 def test_more_workers_do_not_help_a_stage_of_one_process():
@@ -129,7 +123,7 @@ def test_figures_in_words():
 
 
 def test_the_page_shows_every_formula_and_figure():
-    rates = [RATE, Rate(stage="<choose>", documents=10, core_seconds=1, kept_bytes=8)]
+    rates = [RATE, Rate(stage="<choose>", documents=10, core_seconds=1)]
     plans = [make_plan(tokens, rates, GIVEN) for tokens in (BILLION, TRILLION)]
     html = render_planning(PlanningPage(plans, rates, GIVEN, ["a <run>"], "as given"), title="T & U").decode()
     shown = re.sub(r"\s+", " ", html)
@@ -137,6 +131,5 @@ def test_the_page_shows_every_formula_and_figure():
     assert "T &amp; U" in html
     assert "a &lt;run&gt;" in html
     assert "&lt;choose&gt;" in html
-    assert "16 GB" in html  # memory of two billion documents
     assert "20" in re.search(r'<th scope="row">refine</th>(.*)', html)[1]
     assert html == render_planning(PlanningPage(plans, rates, GIVEN, ["a <run>"], "as given"), title="T & U").decode()

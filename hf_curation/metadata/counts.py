@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_curation.files.atomic import PartFile, canonical_json, write_json
-from hf_curation.files.reading import open_parquet
+from hf_curation.files.reading import ShardError, open_parquet
 from hf_curation.metadata.missing import Missing
 
 _FORMAT = "hf-curation value counts 1"
@@ -107,7 +107,7 @@ class ValueCounts:
         try:
             facts, counts = (_read_json if _suffix(Path(path)) == ".json" else _read_parquet)(Path(path))
             known = facts["format"] == _FORMAT
-        except (KeyError, TypeError, ValueError):  # not JSON, not Parquet, or of another shape
+        except (KeyError, TypeError, ValueError, ShardError):  # not JSON, not Parquet, or of another shape
             known = False
         if not known:
             raise ValueError(f"{path} does not hold {_FORMAT!r}; write it with ValueCounts.save")

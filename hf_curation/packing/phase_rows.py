@@ -3,9 +3,9 @@
 Documents are shuffled over the whole store (`order`), cut into equal blocks of at most 131,072, and each block is
 packed for itself. Best fit loses next to nothing by it: a million documents with log-normal lengths need 271,611 rows
 of 2,048 tokens instead of 271,605, and 271,787 in blocks of 4,096. A block is a pure function of store, seed and its
-number, so that no process keeps a plan: a survey at the start counts the rows of every block (1.3 us a document), and
-rows are then read in order, so that every block is planned once more. What is held is two blocks, some 15 MB, however
-many documents there are.
+number, so that no process keeps a plan: a survey at the start counts the rows of every block (0.6 us a document), and
+rows are then read in order, so that every block is planned once more, in 0.1 s. Two blocks are held, 5 MB each, and
+planning one takes 19 MB, however many documents there are. Rows read at random would plan a block for each.
 
 One block is the plan that earlier releases made of everything, byte for byte.
 """

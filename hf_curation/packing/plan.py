@@ -2,13 +2,14 @@
 
 A plan holds indices, never tokens: 32 bytes a piece over one tokenized copy of the data. Another metadata field,
 another template, no metadata at all or another sequence length is another plan, made in seconds, not another copy.
+Of many documents `phase_rows` plans a block at a time.
 
 A piece of a document costs `head` tokens (BOS and metadata prefix), its own tokens, and `tail` tokens (EOS) where it
 reaches the document's end. Three ways to pack:
 
 - `truncate`, the MeCo paper's: documents follow one another, every sequence starts with a document, what overflows a
   sequence is cut off and lost.
-- `best_fit`: nothing is cut but documents longer than a sequence; best-fit decreasing over all documents.
+- `best_fit`: nothing is cut but documents longer than a sequence; best-fit decreasing.
 - `split`: long documents become several pieces, each with the prefix repeated, packed by best fit. Nothing is lost.
 """
 

@@ -149,7 +149,7 @@ def recount(stream: TokenStream, runs: Sequence[str], removed: BoolArray, tokeni
 def encode_units(tokenizer: "Tokenizer", units: Sequence[str], weights_U: IntArray) -> TokenStream:
     """Encode strings, none of which is split before its merges.
 
-    By so many at a time: what the encoder returns of a string takes a hundred times as much memory as its ids.
+    By the batch: what the encoder returns of a string (offsets, masks, tokens) takes far more memory than its ids.
     """
     lengths: list[int] = []
     ids = array("q")

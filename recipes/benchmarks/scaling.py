@@ -16,8 +16,11 @@ means nothing.
 `refine` is the embedded tagger, two milliseconds a page however short: most of the time that all stages take. `edit`
 is the same run without it, by a refiner that removes the first line of every page; `report` is drawn from its output.
 
-`choose` holds candidates until there are 2^20 of them, and reads them more often from then on: a million documents are
-its worst. `adapt` is given all documents as its target, which in use is far smaller, and holds its distinct words.
+What grows, and how far: `choose` holds candidates until there are 2^20 of them, and reads them more often from then
+on: a million documents are its worst. `pack` fills caches of 65,536 hosts and plans blocks of 131,072 documents: with
+four million its own memory is that of one million. 20 bytes a document more are pages of the store's and the prefixes'
+files, mapped and shared by all processes, which the kernel takes back. `adapt` is given all documents as its target,
+which in use is far smaller; it is exact and holds the target's different runs of words, 0.9 kB each.
 
 Every stage runs in a process of its own, as one task over all documents, on one core: peak is that process's `VmHWM`
 (Linux only), interpreter and libraries included; CPU seconds are those of the stage alone, after planning. Marginal

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from hf_curation.vocabulary import counts as counts_module
 from hf_curation.vocabulary.bpe import ByteLevelBPE
 from hf_curation.vocabulary.counts import count_target, join_words, recount, segment_words, working_tokenizer
 from hf_curation.vocabulary.merge_tree import MergeTree, children_of
@@ -34,6 +35,18 @@ def test_order_of_texts_and_how_they_come_do_not_matter(base: ByteLevelBPE, text
     for name in ("run_weights_U", "run_words", "run_offsets", "word_weights_W"):
         assert np.array_equal(getattr(one, name), getattr(other, name))
     assert count_target(texts[:-1], pre_tokenizer).digest != one.digest
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_batches_of_strings_change_nothing(
+    base: ByteLevelBPE, texts: list[str], batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = count_target(texts, word_run_pre_tokenizer(base.body["pre_tokenizer"]))
+    whole = segment_words(target, MergeTree.of(base))
+    monkeypatch.setattr(counts_module, "_BATCH_UNITS", batch)
+    parts = segment_words(target, MergeTree.of(base))
+    for name in ("ids_P", "offsets", "weights_U"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name))
 
 
 def test_lone_surrogates_are_counted_and_repaired(base: ByteLevelBPE) -> None:

@@ -15,28 +15,31 @@ as they may in bfloat16, the two tokens that first differ are scored in float32:
 
 FLOPs are 2 N (prompt + output) with all N parameters, as the ProX paper counts them; costs are per billion tokens of
 page text (the model's own, without markers and template), core-hours those of this machine.
-The last line printed is JSON: `speedup` and `equal_outputs` are those of the first of `--modes`, all techniques on.
+The last line printed is JSON: `speedup` and `equal_outputs` are those of the first of `--modes`, all techniques on;
+`speedup_bound` is what they would be if writing cost nothing, as pages have to be read whatever is done.
 
-Measured on one core (AVX-512) of a busy machine: SmolLM2-135M-Instruct (Q4_1, dequantised), quickstart pages, medians
-of 5 rounds of about 10 windows, ranges in brackets:
+Measured on one core (AVX-512) of a busy machine: SmolLM2-135M-Instruct (Q4_1, dequantised), quickstart pages, batches
+of up to 32 (those of a round), medians of 3 rounds, ranges in brackets:
 
-    mode                              windows  tokens in, out  speed-up          equal
-    A constrained, float32, not tuned      50         434, 48  3.50 (3.37-3.61)  50 of 50
-    B free, float32, tuned by LoRA         45         386, 16  1.67 (1.57-1.81)  45 of 45
-    C free, bfloat16, tuned by LoRA        45         386, 24  2.09 (1.64-3.39)  38 of 45
+    mode                              windows  tokens in, out  speed-up          bound  equal
+    A constrained, float32, not tuned      52         436, 64  4.08 (3.79-4.33)   6.47  52 of 52
+    B the same, programs cut sooner        69         439, 48  3.68 (3.67-3.82)   5.16  69 of 69
+    C free, float32, tuned by LoRA         59         223, 17  2.14 (2.11-2.15)   2.54  59 of 59
 
-    A  --quick --n 10 --window-tokens 300 --max-new-tokens 48
-    B  --quick --n 15 --window-tokens 512 --max-new-tokens 128 --modes free --preset prox-web-chunk:plain --adapter DIR
-    C  the same with --dtype bfloat16 (and a later checkpoint of the adapter)
+    A  --quick --rounds 3 --batch-size 32 --n 12 --window-tokens 300
+    B  --quick --rounds 3 --batch-size 32 --n 15 --window-tokens 300 --max-new-tokens 48
+    C  --quick --rounds 3 --batch-size 32 --n 12 --window-tokens 256 --max-new-tokens 128 --modes free
+       --preset prox-web-chunk:plain --adapter DIR
 
-In A the programs of the untuned model all run to the limit, which flatters: there is much writing to save. Pages have
-to be read whatever is done, at 3.5 ms a token in float32; three quarters of that are matrix products that run as fast
-as bare ones. B and C have prompts that share three tokens and short programs, so little else is left to save. In C the
-tokens that differ first score .12 apart in float32 in the median and .22 at most; bfloat16 tells scores of 16 to 32
-apart in steps of .125.
-Each technique alone on the small model made in process (--n 15: 17 windows, batches of 2 to 4, 925 tokens in, 24 out):
-the head read once 1.51x, forced tokens in one pass 1.30x, batches that ended rows leave 1.29x, all 1.54x, all equal;
-padded batches of `generate` .60x, so they are only for models that nothing else suits. Prompt lookup: see `drafts.py`.
+In A and B the programs of the untuned model all run to the limit, which flatters: there is much writing to save. A
+page is read at 3.1 ms a token in float32, three quarters of it matrix products that run as fast as bare ones, so what
+can be saved there is the head that prompts share (183 tokens in A and B, 3 in C). Programs of tuned models are short:
+in C no way to write them could reach 4. In bfloat16 an earlier run had 38 of 45 outputs equal; the tokens that differed
+first scored .12 apart in float32 in the median and .22 at most, where bfloat16 tells scores of 16 to 32 apart by .125.
+Each technique alone on the small model made in process, when rows were still padded (--n 15: 17 windows, batches of 2
+to 4, 925 tokens in, 24 out): the head read once 1.51x, forced tokens in one pass 1.30x, batches that ended rows leave
+1.29x, all 1.54x, all equal; padded batches of `generate` .60x, so they are only for models that nothing else suits.
+Prompt lookup: see `drafts.py`.
 """
 
 import argparse

@@ -34,8 +34,8 @@ of up to 32 (those of a round), medians of 3 rounds, ranges in brackets:
 In A and B the programs of the untuned model all run to the limit, which flatters: there is much writing to save. A
 page is read at 3.1 ms a token in float32, three quarters of it matrix products that run as fast as bare ones, so what
 can be saved there is the head that prompts share (183 tokens in A and B, 3 in C). Programs of tuned models are short:
-in C no way to write them could reach 4. In bfloat16 an earlier run had 38 of 45 outputs equal; the tokens that differed
-first scored .12 apart in float32 in the median and .22 at most, where bfloat16 tells scores of 16 to 32 apart by .125.
+in C no way to write them could reach 4. In bfloat16 an earlier run had 38 of 45 outputs equal; the tokens that
+differed first scored .12 apart in float32 in the median and .22 at most; bfloat16 has steps of .125 there.
 Each technique alone on the small model made in process, when rows were still padded (--n 15: 17 windows, batches of 2
 to 4, 925 tokens in, 24 out): the head read once 1.51x, forced tokens in one pass 1.30x, batches that ended rows leave
 1.29x, all 1.54x, all equal; padded batches of `generate` .60x, so they are only for models that nothing else suits.

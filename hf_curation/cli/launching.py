@@ -50,14 +50,6 @@ def parse_slurm(pairs: list[str]) -> dict[str, Any] | None:
     return slurm
 
 
-def bad_shards_row(shards: dict[str, str]) -> str:
-    """Return what a table says of files that were left out, name -> reason; nothing where there are none."""
-    if not shards:
-        return ""
-    shown = [f"{name} ({reason})" for name, reason in list(shards.items())[:3]]
-    return f"{len(shards)} bad shards left out: {', '.join(shown)}{', ...' if len(shards) > 3 else ''}"
-
-
 def explain_failure(failures: dict[int, str], output: Path, plan: "Plan") -> int:
     """Say on stderr why tasks failed, by rank, and what to do; return the exit code."""
     from hf_curation.files.manifest import finished_ranks

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from hf_curation.cli.launching import (
     add_bad_shards,
     add_slurm,
-    bad_shards_row,
     explain_failure,
     hint_at_text_key,
     parse_slurm,
 )
 from hf_curation.cli.watching import Progress, stderr_to
+from hf_curation.files.left_out import left_out_in_words
 
 if TYPE_CHECKING:
     from datatrove_steps.refine_plan import RefineConfig
@@ -150,8 +150,8 @@ def _report(output: Path, done_before: int, seconds: float, *, as_json: bool) ->
         print("every task was finished before; nothing was run")
     if words := cost.words(model_seconds):
         print(f"model          {words}")
-    if row := bad_shards_row(summary["bad_shards"]):
-        print(row)
+    for line in left_out_in_words(summary["bad_shards"], most=3):
+        print(line)
     hint_at_text_key(summary["documents"]["in"], summary["quarantined"])
     print(f"Hint: hf-curation report {output} --html report.html", file=sys.stderr)
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from hf_curation.cli.launching import (
     add_bad_shards,
     add_slurm,
-    bad_shards_row,
     hint_at_bad_shards,
     hint_at_text_key,
     parse_slurm,
 )
 from hf_curation.cli.watching import StageProgress, stderr_to
+from hf_curation.files.left_out import left_out_in_words
 
 if TYPE_CHECKING:
     from datatrove_steps.importance.config import SelectConfig
@@ -229,8 +229,8 @@ def _report(output: Path, seconds: float, *, as_json: bool) -> None:
         print(orjson.dumps(summary | {"output": str(output), "seconds": round(seconds, 3)}).decode())
         return
     print("\n".join(table(summary)))
-    if row := bad_shards_row(summary["bad_shards"]):
-        print(row)
+    for line in left_out_in_words(summary["bad_shards"], most=3):
+        print(line)
     print(f"{seconds:.1f} seconds" if seconds else "every task was finished before; nothing was run")
     hint_at_text_key(summary["documents"]["in"], summary["quarantined"])
     print(f"Hint: hf-curation report {output} --html report.html", file=sys.stderr)

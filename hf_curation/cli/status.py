@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_curation.cli.launching import bad_shards_row
+from hf_curation.files.left_out import left_out_in_words
 
 if TYPE_CHECKING:
     from hf_curation.files.status import RunStatus, StageStatus
@@ -43,8 +43,7 @@ def table(status: "RunStatus") -> list[str]:
     lines = [f"{status.step}, {where}: {status.state}"]
     if not status.has_queue:
         lines.append("there is no squeue here: what has begun and not failed is shown as running")
-    if row := bad_shards_row(status.bad_shards):
-        lines.append(row)
+    lines += left_out_in_words(status.bad_shards, most=3)
     lines.append(f"{'pass':<14}{'tasks':>7}{'finished':>10}{'running':>9}{'failed':>8}{'waiting':>9}  documents")
     for stage in status.stages:
         counts = [len(stage.finished), len(stage.running), len(stage.failed), len(stage.waiting)]

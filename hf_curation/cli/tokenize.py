@@ -15,12 +15,12 @@ from typing import Any
 from hf_curation.cli.launching import (
     add_bad_shards,
     add_slurm,
-    bad_shards_row,
     explain_failure,
     hint_at_text_key,
     parse_slurm,
 )
 from hf_curation.cli.watching import Progress, stderr_to
+from hf_curation.files.left_out import left_out_in_words
 
 _EPILOG = """examples:
   hf-curation tokenize refined store --tokenizer HuggingFaceTB/SmolLM2-135M
@@ -102,8 +102,8 @@ def _report(store: Path, seconds: float, *, as_json: bool) -> None:
     for what, counts in (("left out", reasons), ("made null", summary["misfits"])):
         if counts:
             print(f"{what:<15}{', '.join(f'{name} {number:,}' for name, number in counts.items())}")
-    if row := bad_shards_row(summary["bad_shards"]):
-        print(row)
+    for line in left_out_in_words(summary["bad_shards"], most=3):
+        print(line)
     print("every task was finished before; nothing was run" if not seconds else f"{seconds:.1f} seconds")
     if hint_at_text_key(documents["in"], summary["quarantined"]):
         return

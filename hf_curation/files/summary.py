@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hf_curation.files.accounts import StageAccount, add_stages
+from hf_curation.files.left_out import left_out_in_words
 from hf_curation.files.manifest import Manifest
 from hf_curation.files.reading import BAD_SHARD_REASONS
 
@@ -90,12 +91,7 @@ def readme(summary: dict[str, Any], *, has_dropped: bool) -> str:
 
 def told_bad_shards(summary: dict[str, Any]) -> list[str]:
     """Return the paragraph of a card about input files that were left out; nothing where there are none."""
-    shards = summary["bad_shards"]
-    if not shards:
-        return []
-    told = [f"`{name}` ({BAD_SHARD_REASONS[reason]})" for name, reason in list(shards.items())[:10]]
-    more = f" and {len(shards) - 10} more" if len(shards) > 10 else ""
-    return [f"{len(shards)} files of the input could not be decoded and were left out: {', '.join(told)}{more}."]
+    return left_out_in_words({f"`{name}`": BAD_SHARD_REASONS[why] for name, why in summary["bad_shards"].items()})
 
 
 def _documents(stages: dict[str, StageAccount]) -> dict[str, int]:

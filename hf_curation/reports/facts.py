@@ -5,12 +5,12 @@ was made is nobody's business.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 from hf_curation.files.accounts import StageAccount, add_stages
+from hf_curation.files.left_out import left_out_in_words
 from hf_curation.files.manifest import Manifest
 from hf_curation.files.summary import bad_shards
 from hf_curation.refiners.cost import NO_MODEL, ModelCost
@@ -105,14 +105,6 @@ def read_facts(folder: Path) -> RunFacts:
         for name in TOKENS:
             facts.tokens[name] = sum(stage.totals[name] for stage in stages)
     return facts
-
-
-def left_out_in_words(shards: Mapping[str, str]) -> list[str]:
-    """Return a sentence about files of the input that were left out, by name and reason; none where there are none."""
-    told = [f"{name} ({reason})" for name, reason in list(shards.items())[:10]]
-    more = f" and {len(shards) - 10} more" if len(shards) > 10 else ""
-    told_all = f"{len(shards)} files of the input could not be decoded and were left out: {', '.join(told)}{more}."
-    return [told_all] if shards else []
 
 
 def name_only(name: str) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hf_curation import __version__
+from hf_curation.files.left_out import left_out_in_words
 from hf_curation.reports.charts import Bar, bars, parts
-from hf_curation.reports.facts import left_out_in_words
 from hf_curation.reports.render import HASH_CHARS, MAX_TITLE, Tile, assets, load_template
 from hf_curation.reports.selection import SelectionReport
 from hf_curation.reports.selection_charts import (

@@ -87,7 +87,7 @@ def test_it_is_left_out_counted_and_named(name, folder, tmp_path, launch, capsys
     out = tmp_path / "out"
     assert launch("refine", folder({name: data}), out, *REFINE, "--allow-bad-shards", "1") == 0
     told = capsys.readouterr()
-    assert f"1 bad shards left out: {name} ({reason})" in told.out
+    assert f"1 file of the input could not be decoded and was left out: {name} ({reason})." in told.out
     assert ids_in(out) == {"a", "m", "z"}
     assert json.loads((out / "summary.json").read_bytes())["bad_shards"] == {name: reason}
     (shard,) = json.loads((out / "bad_shards.json").read_bytes())["shards"]

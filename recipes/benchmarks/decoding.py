@@ -36,10 +36,9 @@ page is read at 3.1 ms a token in float32, three quarters of it matrix products 
 can be saved there is the head that prompts share (183 tokens in A and B, 3 in C). Programs of tuned models are short:
 in C no way to write them could reach 4. In bfloat16 an earlier run had 38 of 45 outputs equal; the tokens that
 differed first scored .12 apart in float32 in the median and .22 at most; bfloat16 has steps of .125 there.
-Each technique alone on the small model made in process, when rows were still padded (--n 15: 17 windows, batches of 2
-to 4, 925 tokens in, 24 out): the head read once 1.51x, forced tokens in one pass 1.30x, batches that ended rows leave
-1.29x, all 1.54x, all equal; padded batches of `generate` .60x, so they are only for models that nothing else suits.
-Prompt lookup: see `drafts.py`.
+Each technique alone as in A, without --quick (--n 4 --rounds 1, 19 windows, all equal): the head read once 1.89x,
+forced tokens in one pass 1.63x, padded batches of `generate` 2.13x, batches that ended rows leave 3.26x, all 4.50x,
+the bound 6.94x. Prompt lookup: see `drafts.py`.
 """
 
 import argparse

@@ -24,17 +24,19 @@ of up to 32 (those of a round), medians of 3 rounds, ranges in brackets:
     mode                              windows  tokens in, out  speed-up          bound  equal
     A constrained, float32, not tuned      52         436, 64  4.08 (3.79-4.33)   6.47  52 of 52
     B the same, programs cut sooner        69         439, 48  3.68 (3.67-3.82)   5.16  69 of 69
-    C free, float32, tuned by LoRA         59         223, 17  2.14 (2.11-2.15)   2.54  59 of 59
+    C free, float32, not tuned             52         436, 42  3.76 (3.39-3.77)   6.61  52 of 52
+    D free, float32, tuned by LoRA         59         223, 17  2.14 (2.11-2.15)   2.54  59 of 59
 
     A  --quick --rounds 3 --batch-size 32 --n 12 --window-tokens 300
     B  --quick --rounds 3 --batch-size 32 --n 15 --window-tokens 300 --max-new-tokens 48
-    C  --quick --rounds 3 --batch-size 32 --n 12 --window-tokens 256 --max-new-tokens 128 --modes free
+    C  as A, with --modes free
+    D  --quick --rounds 3 --batch-size 32 --n 12 --window-tokens 256 --max-new-tokens 128 --modes free
        --preset prox-web-chunk:plain --adapter DIR
 
 In A and B the programs of the untuned model all run to the limit, which flatters: there is much writing to save. A
 page is read at 3.1 ms a token in float32, three quarters of it matrix products that run as fast as bare ones, so what
-can be saved there is the head that prompts share (183 tokens in A and B, 3 in C). Programs of tuned models are short:
-in C no way to write them could reach 4. In bfloat16 an earlier run had 38 of 45 outputs equal; the tokens that
+can be saved there is the head that prompts share (183 tokens in A to C, 3 in D). Programs of tuned models are short:
+in D no way to write them could reach 4. In bfloat16 an earlier run had 38 of 45 outputs equal; the tokens that
 differed first scored .12 apart in float32 in the median and .22 at most; bfloat16 has steps of .125 there.
 Each technique alone as in A, without --quick (--n 4 --rounds 1, 19 windows, all equal): the head read once 1.89x,
 forced tokens in one pass 1.63x, padded batches of `generate` 2.13x, batches that ended rows leave 3.26x, all 4.50x,

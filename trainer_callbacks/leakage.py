@@ -61,7 +61,9 @@ def check_no_leakage(
                 largest = max(largest, float(alone.abs().max()))
             if tolerance is None:
                 tolerance = 1e-4 if _dtype(model) in (torch.float32, torch.float64) else 0.02 * largest
-            is_mixed = not difference <= tolerance and _neighbours_matter(model, packed, places, tolerance)
+            is_mixed = not difference <= tolerance and _neighbours_matter(
+                model, packed, packed_logits, places, tolerance
+            )
     finally:
         model.train(was_training)
     if is_mixed:
@@ -75,11 +77,15 @@ def check_no_leakage(
 def _neighbours_matter(
     model: Any,  # noqa: ANN401
     packed: Mapping[str, Any],
+    before: torch.Tensor,
     places: Sequence[tuple[int, int, torch.Tensor]],
     tolerance: float,
 ) -> bool:
-    """Tell whether logits of every second document move when the others hold other tokens, and the other way round."""
-    before, vocabulary = _logits(model, packed), int(model.config.vocab_size)
+    """Tell whether logits of every second document move when the others hold other tokens, and the other way round.
+
+    `before` are the logits of `packed`.
+    """
+    vocabulary = int(model.config.vocab_size)
     for parity in (0, 1):
         changed = packed["input_ids"].clone()
         for row, at, ids in places[1 - parity :: 2]:

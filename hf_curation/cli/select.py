@@ -12,13 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_curation.cli.launching import (
-    add_bad_shards,
-    add_slurm,
-    hint_at_bad_shards,
-    hint_at_text_key,
-    parse_slurm,
-)
+from hf_curation.cli.launching import add_bad_shards, add_slurm, hint_at_bad_shards, hint_at_text_key, parse_slurm
 from hf_curation.cli.watching import StageProgress, stderr_to
 from hf_curation.files.left_out import left_out_in_words
 

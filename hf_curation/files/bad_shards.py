@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from hf_curation.files.atomic import write_json
+from hf_curation.files.left_out import listed
 from hf_curation.files.manifest import Manifest
 from hf_curation.files.plans import BAD_SHARDS, SCHEMA_VERSION, read_json
 from hf_curation.files.reading import ShardError, is_parquet, is_warc, open_lines, open_parquet, read_lines, read_rows
@@ -120,11 +121,11 @@ def settle_bad_shards(output: Path, source: Source, *, text_key: str = "text", p
     _forget_readers(output, bad.keys(), passes)
 
 
-def read_bad_shards(output: Path) -> dict[str, BadShard]:
-    """Return name -> why of the shards that a run leaves out."""
+def read_bad_shards(output: Path) -> dict[str, str]:
+    """Return name -> reason of the shards that a run leaves out."""
     path = output / BAD_SHARDS
     shards = read_json(path)["shards"] if path.exists() else []
-    return {shard["name"]: BadShard(shard["reason"], shard["detail"]) for shard in shards}
+    return {shard["name"]: shard["reason"] for shard in shards}
 
 
 def _as_written(source: Source, output: Path, text_key: str) -> list[SourceFile] | None:
@@ -135,8 +136,8 @@ def _as_written(source: Source, output: Path, text_key: str) -> list[SourceFile]
     facts = read_json(path)
     if (facts["input_fingerprint"], facts["text_key"]) != (source.fingerprint, text_key):
         return None
-    bad = read_bad_shards(output)
-    return [file for file in source.files if file.name in bad]
+    names = {shard["name"] for shard in facts["shards"]}
+    return [file for file in source.files if file.name in names]
 
 
 def _mark(source: Source, inspect: Callable[[SourceFile], BadShard | None], suspects: Sequence[SourceFile]) -> Source:
@@ -150,8 +151,7 @@ def _mark(source: Source, inspect: Callable[[SourceFile], BadShard | None], susp
 
 
 def _told(bad: dict[str, BadShard]) -> str:
-    shown = [f"{name} ({shard.reason})" for name, shard in list(bad.items())[:5]]
-    return ", ".join(shown) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+    return listed({name: shard.reason for name, shard in bad.items()}, most=5)
 
 
 def _read_through(source: Source, file: SourceFile, text_key: str) -> BadShard | None:

@@ -11,7 +11,12 @@ def left_out_in_words(shards: Mapping[str, str], *, most: int = 10) -> list[str]
     """
     if not shards:
         return []
-    told = ", ".join(f"{name} ({reason})" for name, reason in list(shards.items())[:most])
-    more = f" and {len(shards) - most} more" if len(shards) > most else ""
     files, were = ("file", "was") if len(shards) == 1 else ("files", "were")
-    return [f"{len(shards)} {files} of the input could not be decoded and {were} left out: {told}{more}."]
+    told = listed(shards, most=most)
+    return [f"{len(shards)} {files} of the input could not be decoded and {were} left out: {told}."]
+
+
+def listed(shards: Mapping[str, str], *, most: int) -> str:
+    """Return the first of some files, name -> reason, and how many more there are."""
+    told = ", ".join(f"{name} ({reason})" for name, reason in list(shards.items())[:most])
+    return told + (f" and {len(shards) - most} more" if len(shards) > most else "")

@@ -146,7 +146,7 @@ def read_status(folder: Path, *, queue: Sequence[QueuedJob] | None = None, now: 
         is_at_work=is_locked_now or (on_slurm and has_jobs),
         has_queue=jobs_known is not None,
         stages=stages,
-        bad_shards={name: shard.reason for name, shard in read_bad_shards(folder).items()},
+        bad_shards=read_bad_shards(folder),
         command=_last_command(logs / "stderr.log"),
     )
 

@@ -65,7 +65,7 @@ def gather_selection(folder: Path, *, documents: int = DEFAULT_DOCUMENTS) -> Sel
         versions={str(name): str(version) for name, version in (plan.get("versions") or {}).items()},
         input_fingerprint=plan.get("input_fingerprint"),
         num_tasks=plan.get("world_size"),
-        bad_shards={name: shard.reason for name, shard in read_bad_shards(folder).items()},
+        bad_shards=read_bad_shards(folder),
         documents=documents,
     )
 
